@@ -1,0 +1,36 @@
+"""`uvx nox` lints and tests; `uvx nox -s tests`, `lint` or `image` does one thing."""
+
+import os
+
+import nox
+
+nox.options.default_venv_backend = "uv"
+nox.options.sessions = ["lint", "tests"]
+
+
+def install(session: nox.Session) -> None:
+    """The project and what uv.lock names, into the session's own environment."""
+    folder = session.virtualenv.location
+    session.run_install(
+        "uv", "sync", "--quiet", f"--python={folder}", env={"UV_PROJECT_ENVIRONMENT": folder}
+    )
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    install(session)
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    install(session)
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+
+
+@nox.session(venv_backend="none")
+def image(session: nox.Session) -> None:
+    environment = os.environ | {"DOCKER_BUILDKIT": "1"}
+    session.run("docker", "build", "--tag=<<cookiecutter.project_slug>>", ".", env=environment)

@@ -1,0 +1,167 @@
+"""What one batch session does: take the request in, run the model on it, send the answer out."""
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import NamedTuple
+
+import structlog
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from . import sse
+from .engine.job import Job, Part
+from .engine.supervisor import Supervisor
+from .errors import JobError
+from .ops.metrics import Metrics
+from .sessions import Session, Sessions
+from .settings import Settings
+
+log = structlog.get_logger()
+
+
+class Batch(NamedTuple):
+    """What every job needs."""
+
+    settings: Settings
+    sessions: Sessions
+    supervisor: Supervisor
+    metrics: Metrics
+
+
+class BatchResponse(Response):
+    """One job and its answer: what the model returned, or what went wrong."""
+
+    def __init__(self, batch: Batch, headers: Headers, session_id: str, request_id: str) -> None:
+        super().__init__()
+        self._batch = batch
+        self._request_headers = headers
+        self._session_id = session_id
+        self._request_id = request_id
+        self._streaming = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        outcome = "ok"
+        with structlog.contextvars.bound_contextvars(
+            session_id=self._session_id, request_id=self._request_id
+        ):
+            try:
+                async with self._batch.sessions.admit() as session:
+                    await self._serve(session, scope, receive, send)
+            except JobError as error:
+                outcome = error.type
+                await self._fail(error, scope, receive, send)
+            except Exception:
+                outcome = "internal"
+                log.exception("job failed inside the container")
+                failure = JobError("internal", "the container failed on this job")
+                await self._fail(failure, scope, receive, send)
+            seconds = round(time.perf_counter() - started, 4)
+            log.info("job ended", outcome=outcome, seconds=seconds)
+
+    async def _serve(self, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
+        settings, _, supervisor, metrics = self._batch
+        body = await read_body(receive, self._request_headers, settings)
+        job = Job(
+            body,
+            self._request_headers.get("content-type", ""),
+            session_id=self._session_id,
+            request_id=self._request_id,
+        )
+        watch = asyncio.create_task(cut_when_gone(receive, session))
+        try:
+            supervisor.submit(job)
+            metrics.frames_in.inc()
+            part = await job.next()
+            if part is not None and part.kind == "answer":
+                answer = Response(part.data, headers=self._answer_headers(part.content_type))
+                await answer(scope, receive, send)
+            else:
+                await self._stream(job, part, send)
+            metrics.frames_out.inc()
+        finally:
+            watch.cancel()
+            supervisor.withdraw(job)
+
+    async def _stream(self, job: Job, part: Part | None, send: Send) -> None:
+        await self._begin_stream(send)
+        while part is not None:
+            for event in sse.events(part.data):
+                await self._send_event(event, send)
+            part = await job.next()
+        await self._end_stream(send)
+
+    async def _begin_stream(self, send: Send) -> None:
+        response = Response(headers=self._answer_headers("text/event-stream"))
+        headers = [header for header in response.raw_headers if header[0] != b"content-length"]
+        self._streaming = True
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def _send_event(self, event: bytes, send: Send) -> None:
+        try:
+            async with asyncio.timeout(self._batch.settings.send_timeout_seconds):
+                await send({"type": "http.response.body", "body": event, "more_body": True})
+        except TimeoutError:
+            raise JobError("timeout", "the stream was read too slowly") from None
+
+    async def _end_stream(self, send: Send) -> None:
+        await send({"type": "http.response.body", "body": sse.DONE})
+
+    async def _fail(self, error: JobError, scope: Scope, receive: Receive, send: Send) -> None:
+        self._batch.metrics.errors.labels(type=error.type).inc()
+        if self._streaming:
+            # A caller who does not read will not read this either.
+            with suppress(JobError):
+                for event in sse.events(error.json(), b"error"):
+                    await self._send_event(event, send)
+                await self._end_stream(send)
+        else:
+            headers = self._answer_headers("application/json") | error.headers()
+            await Response(error.json(), error.status, headers)(scope, receive, send)
+
+    def _answer_headers(self, content_type: str) -> dict[str, str]:
+        headers = {
+            "Content-Type": content_type,
+            "Cache-Control": "no-store",
+            "X-Session-Id": self._session_id,
+            "X-Request-Id": self._request_id,
+        }
+        if self._batch.sessions.closed:
+            headers["Connection"] = "close"
+        return headers
+
+
+async def read_body(receive: Receive, headers: Headers, settings: Settings) -> bytes:
+    """The whole request body; raises JobError when it is too large, too slow or breaks off."""
+    limit = settings.max_body_bytes
+    too_large = JobError(
+        "bad_request", f"the body is larger than {limit} bytes", field="body", status=413
+    )
+    if int(headers.get("content-length", 0)) > limit:
+        raise too_large
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(settings.body_timeout_seconds):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise JobError("cancelled", "the caller hung up")
+                chunks.append(message.get("body", b""))
+                size += len(chunks[-1])
+                if size > limit:
+                    raise too_large
+                if not message.get("more_body", False):
+                    return b"".join(chunks)
+    except TimeoutError:
+        seconds = settings.body_timeout_seconds
+        words = f"the body did not arrive within {seconds:g} s"
+        raise JobError("timeout", words, field="body", status=408) from None
+
+
+async def cut_when_gone(receive: Receive, session: Session) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    session.cut(JobError("cancelled", "the caller hung up"))

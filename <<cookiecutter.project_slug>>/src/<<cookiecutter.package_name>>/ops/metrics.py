@@ -1,0 +1,60 @@
+"""Every metric of the container; names and labels are its interface to dashboards and alerts."""
+
+import platform
+from importlib.metadata import version
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    disable_created_metrics,
+)
+from prometheus_client.process_collector import ProcessCollector
+
+from ..errors import ERROR_TYPES
+
+DISTRIBUTION = "<<cookiecutter.project_slug>>"
+
+LATENCY_BUCKETS_MS = (
+    *(1, 2, 5, 10, 20, 33, 50, 100, 200, 500),
+    *(1_000, 2_000, 5_000, 10_000, 30_000, 60_000),
+)
+
+
+class Metrics:
+    """The metrics of one container in a registry of their own."""
+
+    def __init__(self, *, capacity: int) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        self.sessions_active = Gauge(
+            "byoc_sessions_active", "Sessions open now.", registry=self.registry
+        )
+        self.sessions = Counter(
+            "byoc_sessions", "Sessions ended, by outcome.", ["outcome"], registry=self.registry
+        )
+        self.frame_latency = Histogram(
+            "byoc_frame_latency_ms",
+            "Milliseconds from a request's admission to the end of its answer.",
+            buckets=LATENCY_BUCKETS_MS,
+            registry=self.registry,
+        )
+        self.frames_in = Counter(
+            "byoc_frames_in", "Requests handed to the model.", registry=self.registry
+        )
+        self.frames_out = Counter(
+            "byoc_frames_out", "Requests answered by the model.", registry=self.registry
+        )
+        self.errors = Counter("byoc_errors", "Errors by type.", ["type"], registry=self.registry)
+        for error_type in ERROR_TYPES:
+            self.errors.labels(type=error_type)
+        self.worker_restarts = Counter(
+            "byoc_worker_restarts", "Restarts of the model's process.", registry=self.registry
+        )
+        Gauge("byoc_capacity", "Sessions admitted at once.", registry=self.registry).set(capacity)
+        Info("byoc_build", "Versions of this container.", registry=self.registry).info(
+            {"version": version(DISTRIBUTION), "python": platform.python_version()}
+        )
+        ProcessCollector(registry=self.registry)

@@ -1,0 +1,68 @@
+"""The ops port, on a thread, an event loop and a socket of its own.
+
+Nothing here waits for the main loop or the model, so that it answers while they are busy or stuck.
+"""
+
+import socket
+import threading
+
+import uvicorn
+from prometheus_client.exposition import choose_encoder
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from .gpu import GpuMemory
+from .health import Health
+from .metrics import Metrics
+
+STOP_SECONDS = 1
+
+
+class OpsServer:
+    def __init__(
+        self, listener: socket.socket, health: Health, metrics: Metrics, gpu: GpuMemory
+    ) -> None:
+        self._health = health
+        self._metrics = metrics
+        self._gpu = gpu
+        routes = [
+            Route("/health", self._get_health),
+            Route("/livez", self._get_livez),
+            Route("/metrics", self._get_metrics),
+        ]
+        config = uvicorn.Config(
+            Starlette(routes=routes),
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=STOP_SECONDS,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, args=([listener],), name="ops", daemon=True
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Asks the server to end; `join` waits for it."""
+        self._server.should_exit = True
+
+    def join(self) -> None:
+        self._thread.join(STOP_SECONDS)
+
+    async def _get_health(self, request: Request) -> Response:
+        return self._health.response()
+
+    async def _get_livez(self, request: Request) -> Response:
+        return self._health.liveness()
+
+    async def _get_metrics(self, request: Request) -> Response:
+        await self._gpu.refresh()
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(self._metrics.registry), headers={"Content-Type": content_type})

@@ -1,0 +1,122 @@
+"""Every setting, read once from the environment; secrets also from files."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+PREFIX = "BYOC_"
+MEBIBYTE = 1024 * 1024
+
+type Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+type Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+def no_route(name: str) -> str:
+    if name in {"run", "health", "openapi.json"}:
+        raise ValueError("is the name of a route")
+    return name
+
+
+type CapabilityName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$"), AfterValidator(no_route)
+]
+
+
+class SettingsError(Exception):
+    """One line that names the variable, the value and the rule."""
+
+
+class SecretFiles(PydanticBaseSettingsSource):
+    """`BYOC_X_FILE` holds the path of a file that holds the secret `BYOC_X`."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        variable = f"{PREFIX}{field_name.upper()}"
+        path = os.environ.get(f"{variable}_FILE")
+        if not path or not is_secret(field):
+            return None, field_name, False
+        if os.environ.get(variable):
+            raise SettingsError(f"{variable} and {variable}_FILE are both set: set one of them")
+        try:
+            secret = Path(path).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{variable}_FILE={path!r} can't be read: {error}") from None
+        if not secret:
+            raise SettingsError(f"{variable}_FILE={path!r} is empty")
+        return secret, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        values = {
+            name: self.get_field_value(field, name)[0]
+            for name, field in self.settings_cls.model_fields.items()
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class Settings(BaseSettings):
+    """The variable is `BYOC_` and the field's name in capitals. Port 0 is any free port.
+
+    BODY_TIMEOUT: for a request's body to arrive. JOB_TIMEOUT: for the model, from the moment a job
+    reaches it. LOAD_TIMEOUT: for one start of the model. SEND_TIMEOUT: for a caller to
+    read on in a stream. SHUTDOWN_GRACE: from SIGTERM to the exit;
+    containers are killed after 10 s by default. MAX_BODY_BYTES: the largest request and answer.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    host: str = "0.0.0.0"
+    port: Port = 8000
+    ops_port: Port = 8001
+    capability_name: CapabilityName = "<<cookiecutter.capability_name>>"
+    capacity: int = Field(default=1, ge=1, le=1024)
+    max_body_bytes: int = Field(default=32 * MEBIBYTE, ge=1024, le=1024 * MEBIBYTE)
+    auth_token: SecretStr | None = None
+    body_timeout_seconds: Seconds = 30
+    job_timeout_seconds: Seconds = 60
+    load_timeout_seconds: Seconds = 300
+    send_timeout_seconds: Seconds = 10
+    drain_seconds: Seconds = 0
+    shutdown_grace_seconds: Annotated[Seconds, Field(ge=2)] = 8
+    model: str = Field(default=f"{__package__}.model:Model", pattern=r"^[\w.]+:\w+$")
+    weights_dir: Path = Path("weights")
+    require_gpu: bool = False
+    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, SecretFiles(settings_cls)
+
+
+def read_settings() -> Settings:
+    """Raises SettingsError with all wrong values on one line."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError("; ".join(map(describe, error.errors()))) from None
+
+
+def describe(error: Any) -> str:
+    name = str(error["loc"][0])
+    shown = "..." if is_secret(Settings.model_fields[name]) else repr(error["input"])
+    return f"{PREFIX}{name.upper()}={shown}: {error['msg']}"
+
+
+def is_secret(field: FieldInfo) -> bool:
+    return field.annotation == SecretStr | None

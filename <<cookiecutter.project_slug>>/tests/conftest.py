@@ -1,0 +1,26 @@
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from harness import Server, StartServer, run_server
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> StartServer:
+    """`with start_server(BYOC_CAPACITY="2") as server:` runs a server of its own for one test."""
+    return partial(run_server, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server with the chaos model for every test that leaves it sound."""
+    with run_server(tmp_path_factory.mktemp("server"), BYOC_CAPACITY="8") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def photo() -> bytes:
+    """A JPEG photograph of 512 x 600 pixels."""
+    return (Path(__file__).parent / "data" / "grace_hopper.jpg").read_bytes()

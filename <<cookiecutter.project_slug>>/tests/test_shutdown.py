@@ -1,0 +1,173 @@
+"""Drain and stop: what is in flight is answered, what is new refused; the exit code tells all."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from <<cookiecutter.package_name>>.lifecycle import KEEP_ALIVE_SECONDS
+
+from harness import PACKAGE, IdleConnection, Server, StartServer, eventually, size
+
+USUAL_KEEP_ALIVE_SECONDS = 5  # of uvicorn, unless it is told otherwise
+
+
+@pytest.fixture(scope="module", autouse=True)
+def idle(server: Server) -> Iterator[IdleConnection]:
+    """Left alone from the first test on."""
+    idle = IdleConnection(server)
+    yield idle
+    idle.connection.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_server_stops(start_server: StartServer, tmp_path: Path, number: int) -> None:
+    closed = tmp_path / "closed"
+    with start_server(CHAOS_CLOSED=str(closed)) as server:
+        worker = server.worker()
+        assert server.stop(number) == 0
+        assert size(closed) == 1
+        assert not Path(f"/proc/{worker}").exists()
+        assert [event["in_time"] for event in server.events("stopped")] == [True]
+
+
+def test_jobs_in_flight_are_answered(start_server: StartServer, tmp_path: Path) -> None:
+    """1. Jobs run and wait. 2. SIGTERM. 3. New ones are refused. 4. The old ones are answered."""
+    mark, release = tmp_path / "mark", tmp_path / "release"
+    order = {"mark": str(mark), "file": str(release)}
+    stream = {"values": [1], "then": "wait_for_file", **order}
+    with start_server(BYOC_CAPACITY="8") as server:
+        jobs = [server.send("wait_for_file", **order) for _ in range(3)]
+        streams = [server.send("stream", **stream) for _ in range(2)]
+        eventually(lambda: size(mark) and server.metric("byoc_sessions_active") == 5)
+        server.process.send_signal(signal.SIGTERM)
+        eventually(lambda: server.events("admission closed"))
+        refused = server.do("echo")
+        assert (refused.status_code, refused.json()["error"]["type"]) == (503, "capacity")
+        assert refused.headers["Retry-After"]
+        assert refused.headers["Connection"] == "close"
+        assert server.ops.get("/health").json() == {"status": "ok"}
+        release.touch()
+        assert [job.result().json() for job in jobs] == 3 * ["seen"]
+        assert all(answer.result().text.endswith("data: [DONE]\n\n") for answer in streams)
+        assert server.wait_exit() == 0
+
+
+def test_at_the_deadline_open_jobs_are_answered_503(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    mark = tmp_path / "mark"
+    with start_server(BYOC_CAPACITY="8", BYOC_SHUTDOWN_GRACE_SECONDS="2") as server:
+        jobs = [server.send("wait", seconds=600, mark=str(mark)) for _ in range(2)]
+        eventually(lambda: size(mark) and server.metric("byoc_sessions_active") == 2)
+        assert server.stop() == 1
+        for job in jobs:
+            answer = job.result()
+            assert (answer.status_code, answer.json()["error"]["type"]) == (503, "cancelled")
+            assert answer.headers["Retry-After"]
+        (cut,) = server.events("sessions cut at the deadline")
+        assert cut["sessions"] == 2
+
+
+def test_at_the_deadline_open_streams_are_ended(start_server: StartServer) -> None:
+    """A second SIGTERM is the deadline."""
+    order = {"do": "stream", "values": [1], "then": "wait", "seconds": 600}
+    with (
+        start_server(BYOC_SHUTDOWN_GRACE_SECONDS="3600") as server,
+        server.jobs.stream("POST", "/run", json=order) as answer,
+    ):
+        lines = answer.iter_lines()
+        assert next(lines) == "data: 1"
+        server.process.send_signal(signal.SIGTERM)
+        eventually(lambda: server.events("admission closed"))
+        assert server.process.poll() is None
+        assert server.stop() == 1
+        rest = list(lines)
+        assert rest[1] == "event: error"
+        assert json.loads(rest[2][6:])["error"]["type"] == "cancelled"
+        assert rest[-2:] == ["data: [DONE]", ""]
+
+
+def test_a_model_that_does_not_close_is_killed(start_server: StartServer) -> None:
+    with start_server(CHAOS_CLOSE="wait", BYOC_SHUTDOWN_GRACE_SECONDS="2") as server:
+        worker = server.worker()
+        assert server.stop() == 1
+        assert not Path(f"/proc/{worker}").exists()
+        assert server.events("model's process killed at the deadline")
+
+
+def test_stop_while_the_model_loads(start_server: StartServer) -> None:
+    with start_server(ready=False, CHAOS_LOAD="wait") as server:
+        assert server.ops.get("/health").json() == {"status": "loading"}
+        assert server.ops.get("/health").status_code == 503
+        assert server.ops.get("/livez").status_code == 200
+        assert server.do("echo").json()["error"]["type"] == "capacity"
+        assert server.stop() == 0
+
+
+def test_stop_while_the_model_restarts(start_server: StartServer, tmp_path: Path) -> None:
+    mark, release = tmp_path / "mark", tmp_path / "release"
+    with start_server(
+        CHAOS_LOAD="wait_for_file_when_second", CHAOS_MARK=str(mark), CHAOS_FILE=str(release)
+    ) as server:
+        os.kill(server.worker(), signal.SIGKILL)
+        eventually(lambda: size(mark) == 2)
+        assert server.stop() == 0
+
+
+def test_drain_lets_sessions_end_by_themselves(start_server: StartServer, tmp_path: Path) -> None:
+    mark, release = tmp_path / "mark", tmp_path / "release"
+    with start_server(BYOC_CAPACITY="8") as server:
+        job = server.send("wait_for_file", mark=str(mark), file=str(release))
+        eventually(lambda: size(mark))
+        server.process.send_signal(signal.SIGUSR1)
+        eventually(lambda: server.events("admission closed"))
+        assert server.do("echo").status_code == 503
+        assert server.ops.get("/health").json() == {"status": "ok"}
+        release.touch()
+        assert job.result().json() == "seen"
+        eventually(lambda: server.ops.get("/health").json() == {"status": "draining"})
+        assert server.ops.get("/health").status_code == 503
+        assert server.ops.get("/livez").status_code == 200
+        assert server.stop() == 0
+
+
+def drain(server: Server, seconds: str) -> subprocess.CompletedProcess[str]:
+    ops_port = str(server.ops.base_url.port)
+    environment = os.environ | {"BYOC_OPS_PORT": ops_port, "BYOC_DRAIN_SECONDS": seconds}
+    command = [sys.executable, "-m", PACKAGE, "drain"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=15)
+
+
+def test_the_drain_command_waits_for_the_sessions(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    mark, release = tmp_path / "mark", tmp_path / "release"
+    with start_server() as server:
+        assert drain(server, "0").returncode == 0
+        assert server.do("echo").status_code == 200, "0 means no drain phase"
+        job = server.send("wait_for_file", mark=str(mark), file=str(release))
+        eventually(lambda: size(mark))
+        late = drain(server, "0.1")
+        assert (late.returncode, late.stderr) == (1, "sessions are still open\n")
+        release.touch()
+        assert drain(server, "10").returncode == 0
+        assert job.result().json() == "seen"
+        assert server.stop() == 0
+        absent = drain(server, "10")
+        assert absent.returncode == 1
+        assert "BYOC_OPS_PORT" in absent.stderr
+
+
+def test_idle_connections_are_kept_for_orchestrators(idle: IdleConnection) -> None:
+    """They reuse one for up to 90 s; a server that closes it first loses its capability."""
+    assert KEEP_ALIVE_SECONDS > 90
+    time.sleep(max(0, idle.since + USUAL_KEEP_ALIVE_SECONDS + 0.5 - time.monotonic()))
+    idle.connection.request("GET", "/health")
+    assert idle.connection.getresponse().status == 200

@@ -1,0 +1,33 @@
+"""Keep the files that the options ask for, note the answers, and say what to do next."""
+
+import json
+from pathlib import Path
+
+# Safe in a raw string: tojson writes ASCII, and JSON never has three quotes in a row.
+ANSWERS = json.loads(r"""<<cookiecutter|tojson>>""")
+
+
+def keep_chosen_files() -> None:
+    for option, choices in ANSWERS["__options"].items():
+        for choice, parts in choices.items():
+            for variant, name in parts["files"].items():
+                if choice == ANSWERS[option]:
+                    Path(variant).rename(name)
+                else:
+                    Path(variant).unlink()
+
+
+def note_answers() -> None:
+    """All that is needed to generate the same repository again."""
+    note = {name: value for name, value in ANSWERS.items() if not name.startswith("_")}
+    note["template_version"] = ANSWERS["__template_version"]
+    text = json.dumps(note, ensure_ascii=False, indent=2, sort_keys=True)
+    Path(".cookiecutter.json").write_text(text + "\n", encoding="utf-8")
+
+
+keep_chosen_files()
+note_answers()
+package = ANSWERS["package_name"]
+print(f"Serve it:     cd {ANSWERS['project_slug']} && uv run python -m {package}")
+print("Test it:      uvx nox -s tests")
+print(f"Then put your model into src/{package}/model.py; README.md says how.")

@@ -1,0 +1,85 @@
+"""The images: few combinations, which meet every choice of every option."""
+
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import OPTIONS, bake
+from image.engine import Container, Image, build, container, docker, run
+
+NO_ENGINE = "NO DOCKER ENGINE ANSWERS: no image was built, run or stopped"
+
+
+def covering() -> list[dict[str, str]]:
+    """As many combinations as the longest option has choices meet every choice of each."""
+    longest = max(map(len, OPTIONS.values()))
+    return [
+        {name: choices[number % len(choices)] for name, choices in OPTIONS.items()}
+        for number in range(longest)
+    ]
+
+
+def engine_answers() -> bool:
+    try:
+        return run("version", seconds=10).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    outcomes = terminalreporter.stats.get("skipped", []) + terminalreporter.stats.get("error", [])
+    if any(NO_ENGINE in str(report.longrepr) for report in outcomes):
+        terminalreporter.write_sep("!", NO_ENGINE, red=True, bold=True)
+
+
+@pytest.fixture(scope="session")
+def engine() -> None:
+    """Without an engine the tests are skipped, but where one must answer they fail."""
+    if not engine_answers():
+        if os.environ.get("BYOC_REQUIRE_DOCKER", "0") != "0":
+            pytest.fail(NO_ENGINE, pytrace=False)
+        pytest.skip(NO_ENGINE)
+
+
+@pytest.fixture(scope="session")
+def tag(engine: None) -> Iterator[str]:
+    """A name for the images of this run; whatever is built with it is removed at the end."""
+    name = f"byoc-template-test-{uuid.uuid4().hex[:12]}"
+    yield name
+    if built := docker("image", "ls", "--quiet", "--filter", f"reference={name}").split():
+        docker("image", "rm", "--force", *built)
+
+
+@pytest.fixture(scope="session", params=covering(), ids=lambda answers: "-".join(answers.values()))
+def image(
+    request: pytest.FixtureRequest, tag: str, tmp_path_factory: pytest.TempPathFactory
+) -> Image:
+    answers: dict[str, str] = request.param
+    root = bake(tmp_path_factory.mktemp("repository"), **answers)
+    name = f"{tag}:{'-'.join(answers.values()).lower()}"
+    done = build(root, name, "--build-arg=REVISION=0123abc", "--build-arg=VERSION=v1.2.3")
+    assert done.returncode == 0, done.stdout
+    return Image(name, root, answers)
+
+
+@pytest.fixture(scope="session")
+def first(tag: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository of the first choices, which tests may copy and change."""
+    return bake(tmp_path_factory.mktemp("repository"))
+
+
+@pytest.fixture(scope="session")
+def server(image: Image) -> Iterator[Container]:
+    """One container for all tests that leave it sound."""
+    with container(image.tag) as running:
+        running.wait_healthy()
+        yield running
+
+
+@pytest.fixture(scope="session")
+def photo(image: Image) -> bytes:
+    return (image.root / "tests/data/grace_hopper.jpg").read_bytes()

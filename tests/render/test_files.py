@@ -1,0 +1,93 @@
+"""What every combination consists of."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from harness import Record, Repository, combinations
+
+LISTED = Path(__file__).with_name("expected_files.txt").read_text(encoding="utf-8")
+DEFAULTS = {
+    "project_name": "My Model",
+    "project_slug": "my-model",
+    "package_name": "my_model",
+    "description": "A model in a container for Livepeer",
+    "author_name": "Your Name",
+    "author_email": "you@example.com",
+    "organization": "example",
+    "capability_name": "my-model",
+}
+
+
+def expected_files(answers: dict[str, str]) -> set[str]:
+    """The listed files whose conditions, all of them, are among the answers."""
+    given = {f"{option}={choice}" for option, choice in answers.items()}
+    lines = [line.split() for line in LISTED.splitlines() if line and not line.startswith("#")]
+    return {path for path, *conditions in lines if given.issuperset(conditions)}
+
+
+def test_every_combination_is_rendered(
+    repositories: list[Repository], distinct: list[Path], record_property: Record
+) -> None:
+    record_property("combinations rendered", len(repositories))
+    record_property("distinct files checked", len(distinct))
+    assert [repository.answers for repository in repositories] == combinations()
+
+
+def test_files_are_exactly_those_listed(repositories: list[Repository]) -> None:
+    unlike: dict[str, set[str]] = {"missing": set(), "unexpected": set()}
+    for repository in repositories:
+        expected, found = expected_files(repository.answers), set(repository.files)
+        choices = " ".join(repository.answers.values())
+        unlike["missing"] |= {f"{path} ({choices})" for path in expected - found}
+        unlike["unexpected"] |= {f"{path} ({choices})" for path in found - expected}
+    assert unlike == {"missing": set(), "unexpected": set()}
+
+
+def test_answers_are_noted(repositories: list[Repository]) -> None:
+    for repository in repositories:
+        answers = {**DEFAULTS, **repository.answers, "template_version": "0.1.0"}
+        noted = (repository.root / ".cookiecutter.json").read_bytes()
+        assert noted.decode() == json.dumps(answers, indent=2, sort_keys=True) + "\n"
+
+
+def test_nothing_of_the_template_is_left(distinct: list[Path]) -> None:
+    left = [
+        f"{path}: {line}"
+        for path in distinct
+        if path.suffix != ".jpg"
+        for line in f"{path.name}\n{path.read_text('utf-8', 'replace')}".splitlines()
+        if re.search(r"<[<%#]|^\s*#%", line)
+    ]
+    assert left == []
+
+
+@pytest.mark.parametrize(
+    ("license_name", "beginning"),
+    [
+        ("Apache-2.0", "\n                                 Apache License\n"),
+        ("MIT", "MIT License\n\nCopyright (c) Your Name\n"),
+        ("Proprietary", "Copyright (c) Your Name\n\nAll rights reserved."),
+    ],
+)
+def test_license_is_the_one_asked_for(
+    repositories: list[Repository], license_name: str, beginning: str
+) -> None:
+    for repository in repositories:
+        if repository.answers["license"] == license_name:
+            text = (repository.root / "LICENSE").read_text(encoding="utf-8")
+            assert text.startswith(beginning)
+
+
+def test_python_is_the_one_asked_for(repositories: list[Repository]) -> None:
+    for repository in repositories:
+        version = repository.answers["python_version"]
+        texts = {
+            path: (repository.root / path).read_text(encoding="utf-8")
+            for path in (".python-version", "Dockerfile", "pyproject.toml")
+        }
+        assert texts[".python-version"] == f"{version}\n"
+        assert f"\nARG BASE_IMAGE=python:{version}-slim-" in texts["Dockerfile"]
+        assert f'\nrequires-python = ">={version}"\n' in texts["pyproject.toml"]

@@ -1,0 +1,19 @@
+"""Every distinct program is clean by its own configuration, as it comes."""
+
+import pytest
+
+from harness import PROGRAM, Repository, programs
+from languages import run
+
+
+@pytest.mark.parametrize("command", ["check", "format --check --diff"])
+def test_ruff_finds_nothing(repositories: list[Repository], command: str) -> None:
+    for program in programs(repositories):
+        run("ruff", *command.split(), "--no-cache", ".", cwd=program[0].root)
+
+
+def test_all_python_belongs_to_the_program(repositories: list[Repository]) -> None:
+    """Otherwise two combinations could pass for one program and differ."""
+    for repository in repositories:
+        code = [path for path in repository.files if path.endswith(".py")]
+        assert all(path.startswith(PROGRAM) for path in code), code
