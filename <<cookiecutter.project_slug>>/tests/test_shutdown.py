@@ -13,7 +13,16 @@ import pytest
 
 from <<cookiecutter.package_name>>.lifecycle import KEEP_ALIVE_SECONDS
 
-from harness import PACKAGE, IdleConnection, Server, StartServer, eventually, size
+from harness import (
+    DEADLINE_SECONDS,
+    PACKAGE,
+    IdleConnection,
+    Server,
+    StartServer,
+    eventually,
+    size,
+    spawn,
+)
 
 USUAL_KEEP_ALIVE_SECONDS = 5  # of uvicorn, unless it is told otherwise
 
@@ -100,6 +109,18 @@ def test_a_model_that_does_not_close_is_killed(start_server: StartServer) -> Non
         assert server.stop() == 1
         assert not Path(f"/proc/{worker}").exists()
         assert server.events("model's process killed at the deadline")
+
+
+def test_stop_while_python_starts(tmp_path: Path) -> None:
+    """The first import from outside is late, and says that it has begun."""
+    begun = tmp_path / "begun"
+    (tmp_path / "pydantic.py").write_text(
+        f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\ntime.sleep(600)\n"
+    )
+    process = spawn(tmp_path / "log", ["-m", PACKAGE], PYTHONPATH=str(tmp_path))
+    eventually(begun.exists)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(DEADLINE_SECONDS) == 0
 
 
 def test_stop_while_the_model_loads(start_server: StartServer) -> None:

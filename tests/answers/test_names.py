@@ -104,8 +104,9 @@ def imported(repositories: list[Repository]) -> set[str]:
     ]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
-    return {name.partition(".")[0] for name in names} - {"", "my_model"}
+    froms = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    names |= {node.module for node in froms if node.module and node.level == 0}
+    return {name.partition(".")[0] for name in names} - {"my_model"}
 
 
 def test_package_may_not_hide_what_the_repository_uses(

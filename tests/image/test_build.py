@@ -155,12 +155,11 @@ def test_weights_are_a_layer_before_the_code(changed: Path, tag: str) -> None:
     assert code
     assert weights < min(code)
 
-    before = layers(name)
     source = changed / "src" / package(changed) / "model.py"
     source.write_text(source.read_text() + "\nEDITED = True\n")
-    done = build(changed, name, "--build-arg=WEIGHTS=layer")
+    done = build(changed, f"{tag}:edited", "--build-arg=WEIGHTS=layer")
     assert done.returncode == 0, done.stdout
-    after = layers(name)
+    before, after = layers(name), layers(f"{tag}:edited")
     assert after[:-1] == before[:-1]
     assert after[-1] != before[-1]
 

@@ -46,6 +46,11 @@ def test_files_are_exactly_those_listed(repositories: list[Repository]) -> None:
     assert unlike == {"missing": set(), "unexpected": set()}
 
 
+def test_lines_end_alike_everywhere(distinct: list[Path]) -> None:
+    texts = [path for path in distinct if path.suffix != ".jpg"]
+    assert [str(path) for path in texts if b"\r" in path.read_bytes()] == []
+
+
 def test_answers_are_noted(repositories: list[Repository]) -> None:
     for repository in repositories:
         answers = {**DEFAULTS, **repository.answers, "template_version": "0.1.0"}

@@ -1,5 +1,7 @@
 """Every distinct program is clean by its own configuration, as it comes."""
 
+import tomllib
+
 import pytest
 
 from harness import PROGRAM, Repository, programs
@@ -17,3 +19,11 @@ def test_all_python_belongs_to_the_program(repositories: list[Repository]) -> No
     for repository in repositories:
         code = [path for path in repository.files if path.endswith(".py")]
         assert all(path.startswith(PROGRAM) for path in code), code
+
+
+def test_types_are_checked_strictly(repositories: list[Repository]) -> None:
+    """The generated lint session, which every program runs, reads how strict it is from here."""
+    for program in programs(repositories):
+        text = (program[0].root / "pyproject.toml").read_text(encoding="utf-8")
+        mypy = tomllib.loads(text)["tool"]["mypy"]
+        assert mypy == {"strict": True, "files": ["src", "tests", "noxfile.py"]}

@@ -169,6 +169,7 @@ class WorkerProcess:
 
     async def kill(self) -> None:
         """End the process and whatever it has started; a driver may hold it a little longer."""
+        self.release()
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         with suppress(TimeoutError):

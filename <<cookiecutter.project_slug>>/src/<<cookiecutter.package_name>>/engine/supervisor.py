@@ -151,22 +151,30 @@ class Supervisor:
                     cause = cause or loss.cause
         self.state = State.RESTARTING
         self._suspect = None
-        await worker.kill()
         jobs = [lane.job for lane in worker.lanes if lane.job is not None]
-        guilty = cause is None and len(jobs) == 1
-        if cause is None:
-            cause = "out_of_memory" if count_oom_kills() > oom_kills else "worker_crash"
-            if not jobs:
-                self._metrics.errors.labels(type=cause).inc()
+        await worker.kill()
         log.error("worker lost", cause=cause, exit_code=worker.returncode, jobs=len(jobs))
+        if cause is None:
+            out_of_memory = count_oom_kills() > oom_kills
+            self._settle(jobs, "out_of_memory" if out_of_memory else "worker_crash", known=False)
+        else:
+            self._settle(jobs, "worker_crash", known=True)
+
+    def _settle(self, jobs: list[Job], loss: ErrorType, *, known: bool) -> None:
+        """Fail the jobs of a lost worker, or try them once more.
+
+        `known`: the job that cost the worker has been failed already, these are its neighbours.
+        Else a single job is the one, and of several nobody knows.
+        """
+        failed = [job for job in jobs if job.begun or job.retried or (not known and len(jobs) == 1)]
+        for job in failed:
+            self._fail(job, JobError(loss, LOSSES[loss]))
+        if not failed and not known:
+            self._metrics.errors.labels(type=loss).inc()
         for job in jobs:
-            if guilty or job.begun or job.retried:
-                self._fail(job, JobError(cause, LOSSES.get(cause, LOSSES["worker_crash"])))
-            elif not job.abandoned:
+            if job not in failed and not job.abandoned:
                 job.retried = True
                 self._waiting.appendleft(job)
-                self._arrival.set()
-        worker.release()
 
     async def _watch(self, worker: WorkerProcess) -> None:
         await worker.wait()
@@ -192,9 +200,8 @@ class Supervisor:
                 if error.type == "out_of_memory":
                     # What is left of the process's memory is unknown.
                     raise WorkerLostError(error.type) from None
-            else:
-                self._useful = True
             lane.job = None
+            self._useful = True
             if self._suspect is job:
                 self._suspect = None
                 self._arrival.set()

@@ -1,0 +1,40 @@
+"""The server from its settings to its exit code."""
+
+import socket
+
+import structlog
+import uvloop
+
+from .lifecycle import Lifecycle
+from .logs import configure_logs
+from .ops.gpu import require_gpu
+from .settings import Settings, SettingsError
+
+BACKLOG = 2048
+
+
+def serve(settings: Settings) -> int:
+    """Raises SettingsError when a port is taken or the GPU that is required is missing."""
+    if settings.require_gpu:
+        require_gpu()
+    configure_logs(settings.log_format, settings.log_level)
+    with (
+        listen(settings.host, settings.port, "BYOC_PORT") as jobs,
+        listen(settings.host, settings.ops_port, "BYOC_OPS_PORT") as ops,
+    ):
+        structlog.get_logger().info(
+            "listening", port=jobs.getsockname()[1], ops_port=ops.getsockname()[1]
+        )
+
+        async def run() -> int:
+            return await Lifecycle(settings, jobs, ops).run()
+
+        return uvloop.run(run())
+
+
+def listen(host: str, port: int, variable: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise SettingsError(f"{variable}={port}: can't listen on {host}: {error}") from None
