@@ -152,4 +152,7 @@ def refuse_to_start(folder: Path, **environment: str) -> tuple[int, str]:
     """The exit code and the words of a server that must not start."""
     log_file = folder / "server.log"
     process = spawn(log_file, ["-m", PACKAGE], **environment)
-    return process.wait(DEADLINE_SECONDS), log_file.read_text()
+    try:
+        return process.wait(DEADLINE_SECONDS), log_file.read_text()
+    finally:
+        process.kill()
