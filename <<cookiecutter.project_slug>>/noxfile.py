@@ -4,6 +4,8 @@ import os
 
 import nox
 
+IMAGE = "<<cookiecutter.project_slug>>"
+
 nox.options.default_venv_backend = "uv"
 nox.options.sessions = ["lint", "tests"]
 
@@ -33,4 +35,4 @@ def lint(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def image(session: nox.Session) -> None:
     environment = os.environ | {"DOCKER_BUILDKIT": "1"}
-    session.run("docker", "build", "--tag=<<cookiecutter.project_slug>>", ".", env=environment)
+    session.run("docker", "build", f"--tag={IMAGE}", ".", env=environment)

@@ -9,7 +9,11 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from <<cookiecutter.package_name>>.engine.interface import Binary, InvalidRequestError, Request
+from <<cookiecutter.package_name>>.engine.interface import (
+    Binary,
+    InvalidRequestError,
+    Request,
+)
 
 type Order = dict[str, Any]
 

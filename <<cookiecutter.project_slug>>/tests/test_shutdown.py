@@ -24,6 +24,7 @@ from harness import (
     spawn,
 )
 
+LARGE_BODY = bytes(16_000_000)  # more than sockets hold: the answer comes while it is sent
 USUAL_KEEP_ALIVE_SECONDS = 5  # of uvicorn, unless it is told otherwise
 
 
@@ -61,6 +62,7 @@ def test_jobs_in_flight_are_answered(start_server: StartServer, tmp_path: Path) 
         assert (refused.status_code, refused.json()["error"]["type"]) == (503, "capacity")
         assert refused.headers["Retry-After"]
         assert refused.headers["Connection"] == "close"
+        assert server.jobs.post("/run", content=LARGE_BODY).status_code == 503
         assert server.ops.get("/health").json() == {"status": "ok"}
         release.touch()
         assert [job.result().json() for job in jobs] == 3 * ["seen"]

@@ -39,6 +39,7 @@ class BatchResponse(Response):
         self._request_headers = headers
         self._session_id = session_id
         self._request_id = request_id
+        self._body_arrived = False
         self._streaming = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,6 +65,7 @@ class BatchResponse(Response):
     async def _serve(self, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
         settings, _, supervisor, metrics = self._batch
         body = await read_body(receive, self._request_headers, settings)
+        self._body_arrived = True
         job = Job(
             body,
             self._request_headers.get("content-type", ""),
@@ -118,6 +120,8 @@ class BatchResponse(Response):
                     await self._send_event(event, send)
                 await self._end_stream(send)
         else:
+            if self._batch.sessions.closed and not self._body_arrived:
+                await discard_body(receive, self._batch.settings)
             headers = self._answer_headers("application/json") | error.headers()
             await Response(error.json(), error.status, headers)(scope, receive, send)
 
@@ -159,6 +163,14 @@ async def read_body(receive: Receive, headers: Headers, settings: Settings) -> b
         seconds = settings.body_timeout_seconds
         words = f"the body did not arrive within {seconds:g} s"
         raise JobError("timeout", words, field="body", status=408) from None
+
+
+async def discard_body(receive: Receive, settings: Settings) -> None:
+    """What is unread when a connection closes resets it, and the answer may be lost."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(settings.body_timeout_seconds):
+            while (await receive()).get("more_body", False):
+                pass
 
 
 async def cut_when_gone(receive: Receive, session: Session) -> None:
