@@ -1,13 +1,12 @@
 """All combinations rendered once, and the table that a run ends with."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from harness import Repository, bake_all, distinct_files
-
-FOLDERS = ("render", "answers", "exercise", "image")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,15 +34,15 @@ def distinct(repositories: list[Repository]) -> list[Path]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what the tests recorded by `record_property`, and the time of each stage."""
-    seconds = dict.fromkeys(FOLDERS, 0.0)
+    seconds: defaultdict[str, float] = defaultdict(float)
     rows: list[tuple[str, object]] = []
     for reports in terminalreporter.stats.values():
         for report in reports:
-            if isinstance(report, pytest.TestReport):
+            if type(report) is pytest.TestReport:  # a subtest is part of its test
                 seconds[Path(report.nodeid).parts[1]] += report.duration
                 if report.when == "call":
                     rows += report.user_properties
-    rows += [(f"time of {folder}", f"{seconds[folder]:.1f} s") for folder in FOLDERS]
+    rows += [(f"time of {folder}", f"{total:.1f} s") for folder, total in seconds.items()]
     terminalreporter.section("table")
     for name, value in rows:
         terminalreporter.write_line(f"{name:32} {value}")

@@ -44,7 +44,7 @@ def shell(path: Path) -> None:
 
 
 def c(path: Path) -> None:
-    run("cc", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", path)
+    run("cc", "-Wall", "-Wextra", "-Werror", "-c", "-o", "/dev/null", path)
 
 
 def environment(path: Path) -> None:

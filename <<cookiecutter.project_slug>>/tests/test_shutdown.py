@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,10 @@ def test_jobs_in_flight_are_answered(start_server: StartServer, tmp_path: Path) 
         assert (refused.status_code, refused.json()["error"]["type"]) == (503, "capacity")
         assert refused.headers["Retry-After"]
         assert refused.headers["Connection"] == "close"
-        assert server.jobs.post("/run", content=LARGE_BODY).status_code == 503
+        late = HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_SECONDS)
+        late.request("POST", "/run", LARGE_BODY)
+        assert late.getresponse().status == 503
+        late.close()
         assert server.ops.get("/health").json() == {"status": "ok"}
         release.touch()
         assert [job.result().json() for job in jobs] == 3 * ["seen"]

@@ -77,7 +77,7 @@ class Container:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.address: str = inspect(name)["NetworkSettings"]["IPAddress"]
+        self.address: str = inspect(name)["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
 
     def connect(self, port: int = JOBS) -> HTTPConnection:
         return HTTPConnection(self.address, port, timeout=DEADLINE_SECONDS)

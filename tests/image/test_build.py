@@ -143,14 +143,16 @@ def test_lock_file_out_of_date_fails_the_build(changed: Path, tag: str) -> None:
 def test_weights_are_a_layer_before_the_code(changed: Path, tag: str) -> None:
     """What seldom changes comes first, so that an edit of the code costs one small layer."""
     (changed / "weights").mkdir()
-    (changed / "weights/model.bin").write_bytes(b"weights")
+    file = changed / "weights/model.bin"
+    file.write_bytes(b"weights")
+    file.chmod(0o600)
     name = f"{tag}:weights"
     done = build(changed, name, "--build-arg=WEIGHTS=layer")
     assert done.returncode == 0, done.stdout
     read = ("--entrypoint=cat", name, "/models/model.bin")
     assert docker("run", "--rm", *read) == "weights"
     steps = history(name)
-    weights = next(i for i, step in enumerate(steps) if re.match(r"COPY \S+ /models\b", step))
+    weights = next(i for i, step in enumerate(steps) if re.match(r"COPY .*weights /models\b", step))
     code = [i for i, step in enumerate(steps) if "/opt/venv" in step and not step.startswith("ENV")]
     assert code
     assert weights < min(code)

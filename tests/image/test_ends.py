@@ -15,6 +15,7 @@ from image.load import Load
 
 KILL_SECONDS = 10  # what `docker stop` allows by default
 LIMIT_BYTES = 384 * 1024 * 1024
+LARGE_BODY = bytes(16 * 1024 * 1024)  # more than sockets hold: an answer comes while it is sent
 
 type Start = Callable[..., AbstractContextManager[Container]]
 
@@ -81,7 +82,7 @@ def test_drain(
         else:
             command = pool.submit(running.execute, "python", "-m", "my_model", "drain")
         eventually(lambda: running.events("admission closed"), "closed")
-        refused = running.run(b"1")
+        refused = running.run(LARGE_BODY)
         assert refused.status == 503
         assert int(refused.headers["retry-after"]) > 0
         assert running.health() == 200

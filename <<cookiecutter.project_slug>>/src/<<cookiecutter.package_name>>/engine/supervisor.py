@@ -20,6 +20,12 @@ FIRST_DELAY_SECONDS = 0.1
 MAX_DELAY_SECONDS = 5
 EXIT_SECONDS = 1
 
+# Of cgroup v2 and v1.
+CGROUP_EVENTS = (
+    "/sys/fs/cgroup/memory.events",
+    "/sys/fs/cgroup/memory/memory.oom_control",
+)
+
 log = structlog.get_logger()
 
 
@@ -226,8 +232,9 @@ class Supervisor:
 
 
 def count_oom_kills() -> int:
-    """How often the kernel has killed for want of memory in this container (cgroup v2)."""
-    with suppress(OSError):
-        events = Path("/sys/fs/cgroup/memory.events").read_text().split()
-        return int(dict(zip(events[::2], events[1::2], strict=True)).get("oom_kill", 0))
+    """How often the kernel has killed for want of memory in this container."""
+    for file in CGROUP_EVENTS:
+        with suppress(OSError):
+            words = Path(file).read_text().split()
+            return int(dict(zip(words[::2], words[1::2], strict=True)).get("oom_kill", 0))
     return 0
