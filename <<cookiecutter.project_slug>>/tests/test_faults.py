@@ -188,7 +188,9 @@ def shared_memory(pid: int) -> list[str]:
     return [name for name in files + maps if "memfd:" in name or "/dev/shm" in name]
 
 
-def test_shared_memory_is_gone_after_every_end(start_server: StartServer) -> None:
+def test_nothing_is_left_after_any_end(start_server: StartServer, tmp_path: Path) -> None:
+    """1. The worker is killed. 2. The supervisor is, while the model holds the interpreter lock."""
+    mark = tmp_path / "mark"
     named = set(Path("/dev/shm").iterdir())
     with start_server() as server:
         supervisor = server.process.pid
@@ -201,20 +203,12 @@ def test_shared_memory_is_gone_after_every_end(start_server: StartServer) -> Non
             os.kill(worker, signal.SIGKILL)
             wait_for_restart(server, worker)
         assert len(shared_memory(supervisor)) == held
-        assert set(Path("/dev/shm").iterdir()) == named
-        os.kill(supervisor, signal.SIGKILL)
-        eventually(lambda: not Path(f"/proc/{server.worker()}").exists())
-    assert set(Path("/dev/shm").iterdir()) == named
-
-
-def test_the_worker_dies_with_its_supervisor(start_server: StartServer, tmp_path: Path) -> None:
-    """Even when it is deep in a call and holds the interpreter lock."""
-    mark = tmp_path / "mark"
-    with start_server() as server:
+        assert set(Path("/dev/shm").iterdir()) <= named
         server.send("hold", seconds=600, mark=str(mark))
         eventually(lambda: size(mark))
-        server.process.kill()
-        eventually(lambda: not Path(f"/proc/{server.worker()}").exists())
+        os.kill(supervisor, signal.SIGKILL)
+        eventually(lambda: not Path(f"/proc/{server.worker()}").exists(), "the worker is gone")
+    assert set(Path("/dev/shm").iterdir()) <= named
 
 
 def test_a_model_that_fails_to_load_ends_the_container(start_server: StartServer) -> None:

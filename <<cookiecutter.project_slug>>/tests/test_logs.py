@@ -4,28 +4,27 @@ import json
 import subprocess
 import sys
 
-from harness import PACKAGE, StartServer, eventually
+from harness import PACKAGE, Server, StartServer, eventually
 
 TOKEN = "a-token-that-nobody-may-see"
 IDS = {"Livepeer-Session-Id": "session-7", "X-Request-Id": "request-7"}
 
 
-def test_every_line_of_a_job_names_its_session_and_request(start_server: StartServer) -> None:
+def test_every_line_of_a_job_names_its_session_and_request(server: Server) -> None:
     """Those of both processes, of the model's own logger, and of tracebacks."""
-    with start_server() as server:
-        for behaviour in ("log", "fail", "exhaust"):
-            server.jobs.post("/run", json={"do": behaviour}, headers=IDS)
-        eventually(lambda: len(server.events("job ended")) == 3)
-        names = ("a line of the model", "model failed", "model ran out of memory", "job ended")
-        for name in names:
-            for event in server.events(name):
-                assert event["session_id"] == "session-7"
-                assert event["request_id"] == "request-7"
-                assert {"timestamp", "level"} <= set(event)
-            assert server.events(name)
-        (failure,) = server.events("model failed")
-        assert "ValueError: a detail that is not for the caller" in failure["exception"]
-        assert all(json.loads(line) for line in server.log().splitlines())
+    for behaviour in ("log", "fail", "exhaust"):
+        server.jobs.post("/run", json={"do": behaviour}, headers=IDS)
+        eventually(lambda: server.do("echo").is_success)
+    names = ("a line of the model", "model failed", "model ran out of memory", "job ended")
+    for name in names:
+        events = [event for event in server.events(name) if event["session_id"] == "session-7"]
+        assert {event["request_id"] for event in events} == {"request-7"}
+        assert all({"timestamp", "level"} <= set(event) for event in events)
+        if name == "model failed":
+            assert "ValueError: a detail that is not for the caller" in events[0]["exception"]
+    lines = server.log().splitlines()
+    assert all(json.loads(line) for line in lines)
+    assert server.log().count("a line of the model") == 1
 
 
 def test_no_secret_is_logged(start_server: StartServer) -> None:

@@ -16,6 +16,7 @@ from <<cookiecutter.package_name>>.errors import ERROR_TYPES
 from harness import PACKAGE, Server, StartServer, eventually
 
 POLL_SECONDS = 3  # how long an orchestrator waits for one answer
+FEWEST_POLLS = 5  # on a slow machine; where health waits for the model there are one or two
 
 
 @contextmanager
@@ -52,36 +53,33 @@ def test_health_while_eight_clients_keep_the_model_busy(server: Server, behaviou
     with health_polls(server) as polls:
         jobs = [server.send(behaviour, seconds=0.1) for _ in range(8)]
         assert [job.result().status_code for job in jobs] == 8 * [200]
-    assert len(polls) > 20
+    assert len(polls) >= FEWEST_POLLS
 
 
 def test_health_while_the_model_holds_the_interpreter_lock(server: Server) -> None:
     """For longer than a poll may take: a thread beside the model would miss it."""
     with health_polls(server) as polls:
         assert server.do("hold", seconds=POLL_SECONDS + 0.2).json() == "held"
-    assert len(polls) > 20
+    assert len(polls) >= FEWEST_POLLS
 
 
 def test_health_while_eight_clients_flood_the_job_port(server: Server) -> None:
     done = threading.Event()
-    counts: list[int] = []
+    counts = dict.fromkeys(range(8), 0)
 
-    def flood() -> None:
-        count = 0
-        with httpx.Client(base_url=server.jobs.base_url) as client:
+    def flood(client: int) -> None:
+        with httpx.Client(base_url=server.jobs.base_url) as jobs:
             while not done.is_set():
-                count += client.post("/run", json={"do": "echo"}).status_code == 200
-        counts.append(count)
+                counts[client] += jobs.post("/run", json={"do": "echo"}).status_code == 200
 
-    threads = [threading.Thread(target=flood) for _ in range(8)]
+    threads = [threading.Thread(target=flood, args=(client,)) for client in counts]
     with health_polls(server) as polls:
         for thread in threads:
             thread.start()
-        eventually(lambda: len(polls) > 50)
+        eventually(lambda: len(polls) >= FEWEST_POLLS and min(counts.values()) >= 10)
         done.set()
         for thread in threads:
             thread.join(POLL_SECONDS)
-    assert min(counts) > 1
 
 
 # SIGUSR2 blocks the main loop.
@@ -103,7 +101,7 @@ def test_the_ops_port_while_the_main_loop_is_blocked(start_server: StartServer) 
         with health_polls(server) as polls:
             assert server.metric("byoc_sessions_active") == 0
             eventually(lambda: server.ops.get("/livez").status_code == 503, "stalled")
-        assert len(polls) > 20
+        assert len(polls) >= FEWEST_POLLS
 
 
 def answers(client: httpx.Client) -> bool:

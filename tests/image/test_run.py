@@ -2,7 +2,9 @@
 
 import base64
 import json
+import shutil
 import struct
+import subprocess
 import zlib
 
 import pytest
@@ -89,3 +91,14 @@ def test_health_check_fails_when_the_server_hangs(image: Image, check: list[str]
 
 def test_docker_finds_it_healthy(server: Container) -> None:
     eventually(lambda: server.state["Health"]["Status"] == "healthy", "healthy to Docker")
+
+
+def test_prometheus_accepts_the_metrics(server: Container) -> None:
+    """Its linter has one complaint: about a name that is given."""
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is not on the path")
+    text = server.request("GET", "/metrics", port=OPS).body
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True)
+    complaints = (done.stdout + done.stderr).decode().splitlines()
+    words = "metric names should not contain abbreviated units"
+    assert complaints == [f"byoc_frame_latency_ms {words}"]
