@@ -3,6 +3,7 @@
 import ctypes
 import logging
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Generator
@@ -30,7 +31,7 @@ class Chaos:
     def load(self, weights: Path) -> None:
         order: Order = {"seconds": 600}
         if "CHAOS_MARK" in os.environ:
-            order |= {"mark": os.environ["CHAOS_MARK"], "file": os.environ["CHAOS_FILE"]}
+            order |= {"mark": os.environ["CHAOS_MARK"], "file": os.environ.get("CHAOS_FILE")}
             mark(order["mark"])
         getattr(self, os.environ.get("CHAOS_LOAD", "nothing"))(order)
 
@@ -71,6 +72,12 @@ class Chaos:
             self.wait({"seconds": 600})
         return "survived"
 
+    def start_by_plan(self, order: Order) -> None:
+        """CHAOS_PLAN says of each start whether it succeeds, `+`, or fails, `-`."""
+        start = Path(order["mark"]).stat().st_size
+        if os.environ["CHAOS_PLAN"][start - 1] == "-":
+            os.abort()
+
     def wait_for_file_when_second(self, order: Order) -> None:
         if Path(order["mark"]).stat().st_size > 1:
             self.wait_for_file(order)
@@ -88,6 +95,16 @@ class Chaos:
 
     def crash(self, order: Order) -> None:
         os.abort()
+
+    def crash_twice(self, order: Order) -> None:
+        """The second time when the file is there."""
+        if Path(order["mark"]).stat().st_size > 1:
+            self.wait_for_file(order)
+        os.abort()
+
+    def child(self, order: Order) -> int:
+        """Start a process that stays."""
+        return subprocess.Popen(["sleep", "600"]).pid
 
     def leave(self, order: Order) -> None:
         sys.exit(3)
@@ -127,9 +144,27 @@ class Chaos:
         yield from (1, 2)
         yield object()
 
+    def drip(self, order: Order) -> Generator[Any]:
+        while True:
+            self.wait(order)
+            yield "drop"
+
     def endless(self, order: Order) -> Generator[Any]:
         try:
             while True:
                 yield {"text": "x" * 10_000}
         finally:
             mark(order["closed"])
+
+
+class Bare:
+    """As little as a model can be."""
+
+    def load(self, weights: Path) -> None:
+        pass
+
+    def predict(self, request: Request) -> Any:
+        return "bare"
+
+    def close(self) -> None:
+        pass

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import Server, eventually, run_server, size
+from harness import Server, StartServer, eventually, run_server, size
 
 LIMIT = 1_000_000
 TOKEN = "a-token-that-nobody-may-see"
@@ -79,6 +79,12 @@ def test_calls_reach_the_model_one_at_a_time(small: Server, tmp_path: Path) -> N
     assert size(mark) == 2
 
 
+def test_a_model_that_says_nothing_is_called_by_one_thread(start_server: StartServer) -> None:
+    with start_server(BYOC_MODEL="chaos:Bare", BYOC_CAPACITY="4") as server:
+        assert [event["lanes"] for event in server.events("model loaded")] == [1]
+        assert server.do("anything").json() == "bare"
+
+
 def test_a_caller_who_hangs_up_frees_the_slot(small: Server, tmp_path: Path) -> None:
     mark, release = tmp_path / "mark", tmp_path / "release"
     cancelled = small.errors("cancelled")
@@ -108,12 +114,13 @@ def test_a_caller_who_hangs_up_ends_the_stream(small: Server, tmp_path: Path) ->
 
 
 def test_a_body_that_breaks_off_frees_the_slot(small: Server) -> None:
-    cancelled = small.errors("cancelled")
+    cancelled, frames_in = small.errors("cancelled"), small.metric("byoc_frames_in_total")
     with request(small, "Content-Length: 100") as connection:
         connection.sendall(b"half")
         eventually(lambda: small.metric("byoc_sessions_active") == 1)
     eventually(lambda: small.metric("byoc_sessions_active") == 0)
     assert small.errors("cancelled") == cancelled + 1
+    assert small.metric("byoc_frames_in_total") == frames_in
 
 
 def test_a_body_that_does_not_arrive_is_408(small: Server) -> None:
@@ -130,11 +137,11 @@ def test_a_body_over_the_limit_is_413(small: Server, length: str) -> None:
     with request(small, "Content-Type: text/plain", length) as connection:
         if length.startswith("Transfer"):
             connection.sendall(b"f4241\r\n" + bytes(LIMIT + 1) + b"\r\n0\r\n\r\n")
-        else:
-            connection.sendall(bytes(LIMIT + 1))
         answer = answer_on(connection)
         assert answer.status == 413
         assert b'"body"' in answer.read()
+        if length.startswith("Content"):
+            connection.sendall(bytes(LIMIT + 1))
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
         assert answer_on(connection).status == 200
 

@@ -64,9 +64,11 @@ def test_the_models_refusal_reaches_the_caller(server: Server) -> None:
 
 
 def test_an_unknown_route_is_404(server: Server) -> None:
+    before = server.errors("bad_request")
     answer = server.jobs.post("/nothing", json={})
     assert answer.status_code == 404
     assert error(answer)["type"] == "bad_request"
+    assert server.errors("bad_request") == before + 1
     assert server.jobs.get("/run").status_code == 405
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from <<cookiecutter.package_name>>.engine.supervisor import MAX_DELAY_SECONDS, longer
+
 from harness import Server, StartServer, eventually, run_server, size
 
 
@@ -42,9 +44,16 @@ def parallel(three_lanes: Server) -> Server:
     return three_lanes
 
 
-def wait_for_restart(frail: Server, worker: int) -> None:
-    eventually(lambda: frail.worker() != worker, "a new worker")
-    eventually(lambda: frail.do("echo").status_code == 200, "jobs are served again")
+def kill_worker(server: Server) -> None:
+    """And wait for the next one, of which nothing else is asked."""
+    worker = server.worker()
+    os.kill(worker, signal.SIGKILL)
+    eventually(lambda: server.worker() != worker, "a new worker")
+
+
+def wait_for_restart(server: Server, worker: int) -> None:
+    eventually(lambda: server.worker() != worker, "a new worker")
+    eventually(lambda: server.do("echo").status_code == 200, "jobs are served again")
 
 
 @pytest.mark.parametrize(
@@ -67,6 +76,7 @@ def test_a_failed_job_costs_only_itself(
     error = answer.json()["error"]
     assert error["type"] == error_type
     assert error["message"]
+    assert behaviour != "bytes" or "BYOC_MAX_BODY_BYTES" in error["message"]
     assert "not for the caller" not in answer.text
     assert frail.errors(error_type) == before + 1
     assert frail.do("pid").json() == worker
@@ -99,6 +109,27 @@ def test_a_lost_process_is_replaced(
     wait_for_restart(frail, worker)
     assert frail.errors(error_type) == before + 1
     assert frail.metric("byoc_worker_restarts_total") == restarts + 1
+
+
+def test_the_parts_of_a_stream_share_the_jobs_time(frail: Server) -> None:
+    worker = frail.worker()
+    answer = frail.do("drip", seconds=0.3)
+    assert 1 <= answer.text.count('"drop"') <= 3
+    assert '"type": "timeout"' in answer.text
+    wait_for_restart(frail, worker)
+
+
+def test_what_the_model_has_started_ends_with_it(frail: Server) -> None:
+    worker, child = frail.worker(), frail.do("child").json()
+    os.kill(worker, signal.SIGKILL)
+    eventually(lambda: not runs(child), "the child is gone")
+    wait_for_restart(frail, worker)
+
+
+def runs(pid: int) -> bool:
+    """Whether the process is more than an entry that nobody has collected."""
+    status = Path(f"/proc/{pid}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_a_kill_9_at_work_is_answered(frail: Server, tmp_path: Path) -> None:
@@ -160,14 +191,38 @@ def test_neighbours_of_a_hang_are_tried_once_more(parallel: Server, tmp_path: Pa
 
 
 def test_neighbours_of_a_crash_are_tried_once_more(parallel: Server, tmp_path: Path) -> None:
-    """Nobody knows which job killed the process, so the killer gets its second try too."""
-    marks = [tmp_path / name for name in ("one", "two", "killer")]
+    """Nobody knows which job killed the process, so the killer gets its second try too.
+
+    1. Two jobs run beside the killer. 2. It crashes. 3. The two are tried again and answered.
+    4. The killer is tried again, beside a new job. 5. It crashes again. 6. So is the new job.
+    """
+    marks = [tmp_path / name for name in ("one", "two", "killer", "new")]
+    crash = tmp_path / "crash"
     innocent = [parallel.send("wait_when_first", mark=str(mark)) for mark in marks[:2]]
     eventually(lambda: size(marks[0]) and size(marks[1]))
-    guilty = parallel.send("crash", mark=str(marks[2]))
+    guilty = parallel.send("crash_twice", mark=str(marks[2]), file=str(crash))
     assert [job.result().json() for job in innocent] == ["survived", "survived"]
+    eventually(lambda: size(marks[2]) == 2)
+    innocent.append(parallel.send("wait_when_first", mark=str(marks[3])))
+    eventually(lambda: size(marks[3]))
+    crash.touch()
     assert guilty.result().json()["error"]["type"] == "worker_crash"
-    assert [size(mark) for mark in marks] == [2, 2, 2]
+    assert innocent[-1].result().json() == "survived"
+    assert [size(mark) for mark in marks] == [2, 2, 2, 2]
+
+
+def test_a_stream_that_has_begun_is_not_begun_again(parallel: Server, tmp_path: Path) -> None:
+    mark, neighbour = tmp_path / "mark", tmp_path / "neighbour"
+    order = {"do": "stream", "values": [1], "then": "wait", "seconds": 600, "mark": str(mark)}
+    innocent = parallel.send("wait_when_first", mark=str(neighbour))
+    eventually(lambda: size(neighbour))
+    with parallel.jobs.stream("POST", "/run", json=order) as answer:
+        lines = answer.iter_lines()
+        assert next(lines) == "data: 1"
+        os.kill(parallel.worker(), signal.SIGKILL)
+        assert "event: error" in list(lines)
+    assert innocent.result().json() == "survived"
+    assert size(mark) == 1
 
 
 def test_a_model_that_allows_it_is_called_in_parallel(parallel: Server, tmp_path: Path) -> None:
@@ -209,6 +264,42 @@ def test_nothing_is_left_after_any_end(start_server: StartServer, tmp_path: Path
         os.kill(supervisor, signal.SIGKILL)
         eventually(lambda: not Path(f"/proc/{server.worker()}").exists(), "the worker is gone")
     assert set(Path("/dev/shm").iterdir()) <= named
+
+
+def test_restarts_back_off_and_only_failures_in_a_row_count(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    mark = str(tmp_path / "mark")
+    with start_server(CHAOS_LOAD="start_by_plan", CHAOS_PLAN="+--+-+", CHAOS_MARK=mark) as server:
+        kill_worker(server)
+        assert server.do("echo").is_success
+        kill_worker(server)
+        pauses = [event["after_seconds"] for event in server.events("model starts again")]
+        assert pauses == [0.1, 0.2, 0.4, 0, 0.1]
+
+
+def test_the_back_off_is_bounded() -> None:
+    pauses = [0.0]
+    while len(pauses) < 20:
+        pauses.append(longer(pauses[-1]))
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == MAX_DELAY_SECONDS <= 10
+
+
+def test_jobs_that_wait_are_answered_when_the_model_is_given_up(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    starts, mark = tmp_path / "starts", tmp_path / "mark"
+    with start_server(
+        BYOC_CAPACITY="2", CHAOS_LOAD="start_by_plan", CHAOS_PLAN="+---", CHAOS_MARK=str(starts)
+    ) as server:
+        jobs = [server.send("wait", seconds=600, mark=str(mark)) for _ in range(2)]
+        eventually(lambda: size(mark) and server.metric("byoc_sessions_active") == 2)
+        os.kill(server.worker(), signal.SIGKILL)
+        for job in jobs:
+            answer = job.result()
+            assert (answer.status_code, answer.json()["error"]["type"]) == (503, "worker_crash")
+        assert server.wait_exit() == 1
 
 
 def test_a_model_that_fails_to_load_ends_the_container(start_server: StartServer) -> None:

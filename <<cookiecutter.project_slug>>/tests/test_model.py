@@ -4,11 +4,12 @@ import base64
 import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from PIL import Image, ImageChops, ImageFilter, ImageStat
+from PIL import ExifTags, Image, ImageChops, ImageFilter, ImageStat
 
 from harness import PACKAGE, Server, run_server
 
@@ -87,6 +88,20 @@ def test_png_is_read_too(container: Server, photo: bytes) -> None:
     answer = container.jobs.post("/run", json=order(png.getvalue(), passes=0, sharpen=0)).json()
     image = decode(base64.b64decode(answer["image"]))
     assert not ImageChops.difference(image, decode(photo)).getbbox()
+
+
+def test_a_photograph_is_turned_upright(container: Server, photo: bytes) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    turned = io.BytesIO()
+    decode(photo).save(turned, "JPEG", exif=exif)
+    answer = container.jobs.post("/run", json=order(turned.getvalue(), passes=0)).json()
+    assert (answer["width"], answer["height"]) == (600, 512)
+
+
+def test_only_the_models_process_loads_its_libraries(container: Server) -> None:
+    for pid, loads in ((container.process.pid, False), (container.worker(), True)):
+        assert ("PIL" in Path(f"/proc/{pid}/maps").read_text()) == loads
 
 
 def test_stream_yields_progress_and_the_photograph(container: Server, photo: bytes) -> None:

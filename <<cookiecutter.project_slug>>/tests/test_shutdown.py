@@ -161,6 +161,8 @@ def test_drain_lets_sessions_end_by_themselves(start_server: StartServer, tmp_pa
         eventually(lambda: server.ops.get("/health").json() == {"status": "draining"})
         assert server.ops.get("/health").status_code == 503
         assert server.ops.get("/livez").status_code == 200
+        with pytest.raises(subprocess.TimeoutExpired):
+            server.process.wait(1)
         assert server.stop(signal.SIGINT) == 0
 
 

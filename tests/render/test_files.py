@@ -96,3 +96,20 @@ def test_python_is_the_one_asked_for(repositories: list[Repository]) -> None:
         assert texts[".python-version"] == f"{version}\n"
         assert f"\nARG BASE_IMAGE=python:{version}-slim-" in texts["Dockerfile"]
         assert f'\nrequires-python = ">={version}"\n' in texts["pyproject.toml"]
+
+
+def test_runners_json_is_what_an_orchestrator_takes(repositories: list[Repository]) -> None:
+    """The rules of go-livepeer's `ai/runner/live_runner.go`, and what this server answers to."""
+    for repository in repositories:
+        text = (repository.root / "runners.json").read_text(encoding="utf-8")
+        (runner,) = json.loads(text)["runners"]
+        assert runner["label"] == "my-model"
+        assert runner["runner_url"] == "http://my-model:8000"
+        assert runner["health_url"] == "http://my-model:8001/health"
+        assert runner["healthy_status_code"] == 200
+        assert re.fullmatch(r"[\w-]+/my-model", runner["app"])
+        assert runner["mode"] == "single-shot"
+        assert runner["capacity"] == 1
+        price = runner["price_info"]
+        assert float(price["price"]) > 0
+        assert (price["currency"], price["unit"]) == ("usd", "hour")

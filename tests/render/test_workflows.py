@@ -62,3 +62,10 @@ def test_release_goes_to_the_registry_asked_for(repositories: list[Repository]) 
         assert f"registry: {registry}\n" in text
         assert [other for other in OPTIONS["registry"] if other in text] == [registry]
         assert ("secrets." in text) == (registry == "docker.io")
+
+
+def test_ci_refuses_a_lock_file_that_is_missing_or_old(repositories: list[Repository]) -> None:
+    for repository in repositories:
+        path = repository.root / ".github" / "workflows" / "ci.yml"
+        jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values()
+        assert "uv sync --locked" in [step.get("run") for job in jobs for step in job["steps"]]

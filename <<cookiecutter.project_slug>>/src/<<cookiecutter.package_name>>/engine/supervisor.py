@@ -98,8 +98,9 @@ class Supervisor:
                 if failed_starts == MAX_STARTS:
                     raise ModelUnavailableError(f"the model failed to load {MAX_STARTS} times")
             self._metrics.worker_restarts.inc()
-            delay = 0 if self._useful else min(2 * delay or FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS)
+            delay = 0 if self._useful else longer(delay)
             self._useful = False
+            log.info("model starts again", after_seconds=delay)
             await asyncio.sleep(delay)
 
     async def stop(self, seconds: float) -> bool:
@@ -229,6 +230,11 @@ class Supervisor:
         if job.abandoned:
             self._metrics.errors.labels(type=error.type).inc()
         job.fail(error)
+
+
+def longer(delay: float) -> float:
+    """The pause after this one, in seconds."""
+    return min(2 * delay or FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS)
 
 
 def count_oom_kills() -> int:
