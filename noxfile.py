@@ -30,10 +30,24 @@ def lint(session: nox.Session) -> None:
     install(session, "lint")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check", "--diff")
-    session.run("mypy", "noxfile.py", "tests")
+    session.run("mypy", "benchmarks", "noxfile.py", "tests")
     session.run("mypy", "--python-version=3.10", "--scripts-are-modules", "hooks")
     session.run("yamllint", "--strict", "--config-file=tests/yamllint.yaml", ".github")
     workflow = ".github/workflows/ci.yml"
     session.run("check-jsonschema", "--builtin-schema=vendor.github-workflows", workflow)
     session.run("zizmor", "--offline", "--persona=pedantic", workflow)
     session.run("shellcheck", ".ci/run", ".ci/base-images")
+
+
+@nox.session(python=PYTHON)
+def benchmark(session: nox.Session) -> None:
+    """Measure the generated container beside its peers; `-- --quick` takes under two minutes."""
+    install(session, "test")
+    session.run("python", "-m", "benchmarks", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session(python=PYTHON)
+def mutants(session: nox.Session) -> None:
+    """Show that each promise has a test that fails without its code; `-- -k WORD` takes a few."""
+    install(session, "test")
+    session.run("python", "-m", "mutants.run", *session.posargs, env={"PYTHONPATH": "tests"})

@@ -34,5 +34,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def image(session: nox.Session) -> None:
+    """`-- --build-arg WEIGHTS=layer` and the like go to docker build."""
     environment = os.environ | {"DOCKER_BUILDKIT": "1"}
-    session.run("docker", "build", f"--tag={IMAGE}", ".", env=environment)
+    command = ["docker", "build", f"--tag={IMAGE}", *session.posargs, "."]
+    session.run(*command, env=environment)

@@ -20,12 +20,21 @@ TEXT_LENGTH = {"project_name": 60, "description": 200, "author_name": 100}
 # Invisible, yet part of names in several scripts and of many emoji.
 JOINERS = str.maketrans("", "", "\u200c\u200d")
 # What the generated repository imports or keeps at its root: a package must not hide it.
+DEPENDENCIES = {
+    *("annotated_doc", "annotated_types", "anyio", "argcomplete", "attrs", "certifi", "click"),
+    *("colorlog", "dependency_groups", "distlib", "execnet", "fastapi", "filelock", "h11"),
+    *("httpcore", "httptools", "httpx", "humanize", "idna", "iniconfig", "mypy", "mypy_extensions"),
+    *("nox", "nvidia_ml_py", "opentelemetry_api", "packaging", "pathspec", "pillow"),
+    *("platformdirs", "pluggy", "prometheus_client", "pydantic", "pydantic_core"),
+    *("pydantic_settings", "pygments", "pytest", "pytest_xdist", "python_dotenv", "ruff"),
+    *("starlette", "structlog", "typing_extensions", "typing_inspection", "uvicorn", "uvloop"),
+    "virtualenv",
+}
 TAKEN = {
     *sys.stdlib_module_names,
-    *("annotated_types", "anyio", "click", "fastapi", "h11", "httpcore", "httptools", "httpx"),
-    *("numpy", "prometheus_client", "pydantic", "pydantic_core", "pydantic_settings", "pynvml"),
-    *("pytest", "starlette", "structlog", "uvicorn", "uvloop"),
-    *("chaos", "conftest", "harness", "nox", "noxfile", "src", "test", "tests"),
+    *DEPENDENCIES,
+    *("attr", "dotenv", "librt", "mypyc", "opentelemetry", "pynvml", "sniffio", "xdist"),
+    *("chaos", "conftest", "harness", "noxfile", "src", "test", "tests"),
 }
 ROUTES = {"docs", "drain", "health", "livez", "metrics", "openapi.json", "redoc", "run", "stream"}
 # What each registry allows as the account in an image's name.
@@ -56,6 +65,13 @@ def slug(_: str, text: str) -> str | None:
     if re.fullmatch(r"(?!.{41})[a-z][a-z0-9]*(-[a-z0-9]+)*", text):
         return None
     return "use 1 to 40 of a-z, 0-9 and single dashes, a letter first and no dash last"
+
+
+def no_dependency(_: str, text: str) -> str | None:
+    """A distribution can't depend on another of the same name."""
+    if text.replace("-", "_") in DEPENDENCIES:
+        return "choose a name that no dependency of the repository has"
+    return None
 
 
 def identifier(_: str, text: str) -> str | None:
@@ -99,7 +115,7 @@ def account(_: str, text: str) -> str | None:
 
 RULES = {
     "project_name": ((one_line, not_a_template), "My Model"),
-    "project_slug": ((slug,), "my-model"),
+    "project_slug": ((slug, no_dependency), "my-model"),
     "package_name": ((identifier, not_taken), "my_model"),
     "description": ((one_line, not_a_template), "Upscales photos"),
     "author_name": ((one_line, not_a_template), "Ada Lovelace"),

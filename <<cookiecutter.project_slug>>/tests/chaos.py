@@ -127,6 +127,9 @@ class Chaos:
     def not_a_number(self, order: Order) -> float:
         return float("nan")
 
+    def raw_bytes(self, order: Order) -> object:
+        return b"not in Binary"
+
     def bytes(self, order: Order) -> Binary:
         return Binary(bytes(order["size"]))
 
@@ -148,6 +151,10 @@ class Chaos:
         while True:
             self.wait(order)
             yield "drop"
+
+    def stream_and_return(self, order: Order) -> Generator[Any, None, str]:
+        yield from order["values"]
+        return "lost"
 
     def endless(self, order: Order) -> Generator[Any]:
         try:

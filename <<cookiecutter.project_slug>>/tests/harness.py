@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 PACKAGE = "<<cookiecutter.package_name>>"
 CAPABILITY = "<<cookiecutter.capability_name>>"
-DEADLINE_SECONDS = 15
+DEADLINE_SECONDS = 30
 
 
 def size(path: Path) -> int:
@@ -122,9 +122,10 @@ def spawn(log_file: Path, arguments: list[str], **environment: str) -> subproces
         "BYOC_MODEL": "chaos:Chaos",
         "PYTHONPATH": tests,
     }
+    inherited = {name: v for name, v in os.environ.items() if not name.startswith("BYOC_")}
     with log_file.open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, *arguments], env=os.environ | defaults | environment, stderr=log
+            [sys.executable, *arguments], env=inherited | defaults | environment, stderr=log
         )
 
 

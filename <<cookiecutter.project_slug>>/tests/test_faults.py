@@ -63,6 +63,7 @@ def wait_for_restart(server: Server, worker: int) -> None:
         ("leave", {}, 500, "model_error"),
         ("unsendable", {}, 500, "model_error"),
         ("not_a_number", {}, 500, "model_error"),
+        ("raw_bytes", {}, 500, "model_error"),
         ("bytes", {"size": 1_000_001}, 500, "model_error"),
         ("refuse", {}, 422, "bad_request"),
     ],
@@ -172,7 +173,7 @@ def test_new_jobs_are_refused_while_the_model_restarts(
         os.kill(worker, signal.SIGKILL)
         eventually(lambda: size(mark) == 2, "the model loads again")
         answer = server.do("echo")
-        assert (answer.status_code, answer.json()["error"]["type"]) == (503, "worker_crash")
+        assert (answer.status_code, answer.json()["error"]["type"]) == (503, "capacity")
         assert answer.headers["Retry-After"]
         for client in (server.jobs, server.ops):
             assert client.get("/health").json() == {"status": "ok"}

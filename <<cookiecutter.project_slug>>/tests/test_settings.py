@@ -7,14 +7,14 @@ import pytest
 
 from <<cookiecutter.package_name>>.settings import Settings, SettingsError, read_settings
 
-from harness import refuse_to_start
+from harness import StartServer, refuse_to_start
 
 WRONG = [
     ("BYOC_CAPACITY", "0", "greater than or equal to 1"),
     ("BYOC_PORT", "65536", "less than or equal to 65535"),
     ("BYOC_MAX_BODY_BYTES", "10", "greater than or equal to 1024"),
     ("BYOC_JOB_TIMEOUT_SECONDS", "nan", "finite number"),
-    ("BYOC_LOAD_TIMEOUT_SECONDS", "-1", "greater than or equal to 0"),
+    ("BYOC_LOAD_TIMEOUT_SECONDS", "0", "greater than 0"),
     ("BYOC_DRAIN_SECONDS", "soon", "valid number"),
     ("BYOC_SHUTDOWN_GRACE_SECONDS", "1", "greater than or equal to 2"),
     ("BYOC_CAPABILITY_NAME", "run", "name of a route"),
@@ -51,6 +51,12 @@ def test_a_port_in_use_ends_the_start(tmp_path: Path) -> None:
     assert code == 2
     assert words.count("\n") == 1
     assert f"BYOC_OPS_PORT={port}" in words
+
+
+def test_a_misspelled_setting_is_told(start_server: StartServer) -> None:
+    with start_server(ready=False, BYOC_CAPACTY="3", BYOC_AUTH_TOKEN_FILE="") as server:
+        (warning,) = server.events("unknown settings")
+        assert warning["names"] == ["BYOC_CAPACTY"]
 
 
 def test_an_empty_value_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,6 +74,7 @@ def test_no_line_is_over_the_limit(length: int) -> None:
         ("stream", {"then": "exhaust"}, "out_of_memory"),
         ("stream", {"then": "crash"}, "worker_crash"),
         ("stream_object", {}, "model_error"),
+        ("stream_and_return", {}, "model_error"),
     ],
 )
 def test_an_error_is_told_inside_the_stream(

@@ -40,8 +40,8 @@ HOSTILE = [
 ]
 NAMES = ("package_name", "author_email", "organization", "capability_name")
 REFUSED = {
-    "project_slug": [*HOSTILE, "A", "1", "1a", "a_b", "a--b", "a.b", "a" * 41, "a\\b"],
-    "package_name": ["A", "1a", "a-b", "a.b", "_a", "class", "a" * 41],
+    "project_slug": [*HOSTILE, "A", "1", "1a", "a_b", "a--b", "a.b", "a" * 41, "a\\b", "pillow"],
+    "package_name": ["A", "1a", "a-b", "a.b", "_a", "class", "dotenv", "a" * 41],
     "author_email": [
         "a",
         "a@",

@@ -45,6 +45,7 @@ class BatchResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         outcome = "ok"
+        reason: dict[str, str] = {}
         with structlog.contextvars.bound_contextvars(
             session_id=self._session_id, request_id=self._request_id
         ):
@@ -52,7 +53,7 @@ class BatchResponse(Response):
                 async with self._batch.sessions.admit() as session:
                     await self._serve(session, scope, receive, send)
             except JobError as error:
-                outcome = error.type
+                outcome, reason = error.type, {"reason": error.message}
                 await self._fail(error, scope, receive, send)
             except Exception:
                 outcome = "internal"
@@ -60,7 +61,7 @@ class BatchResponse(Response):
                 failure = JobError("internal", "the container failed on this job")
                 await self._fail(failure, scope, receive, send)
             seconds = round(time.perf_counter() - started, 4)
-            log.info("job ended", outcome=outcome, seconds=seconds)
+            log.info("job ended", outcome=outcome, seconds=seconds, **reason)
 
     async def _serve(self, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
         settings, _, supervisor, metrics = self._batch

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from typing import Any
 
 from .settings import Settings
@@ -20,17 +21,21 @@ def drain(settings: Settings) -> int:
     0 when none is left, or when there is no drain phase; 1 when some are left, or no server is.
     """
     if settings.drain_seconds == 0:
+        print("BYOC_DRAIN_SECONDS is 0: no drain phase", file=sys.stderr)
         return 0
     deadline = time.monotonic() + settings.drain_seconds
     try:
-        os.kill(ask(settings, "/livez")["pid"], signal.SIGUSR1)
+        server = ask(settings, "/livez")["pid"]
+        if str(__package__) not in Path(f"/proc/{server}/cmdline").read_text():
+            raise ProcessLookupError("it runs elsewhere: run this in its container")
+        os.kill(server, signal.SIGUSR1)
         while ask(settings, "/health")["status"] != "draining":
             if time.monotonic() > deadline:
                 print("sessions are still open", file=sys.stderr)
                 return 1
             time.sleep(POLL_SECONDS)
     except (OSError, HTTPException) as error:
-        print(f"no server answers on BYOC_OPS_PORT={settings.ops_port}: {error}", file=sys.stderr)
+        print(f"no server to drain on BYOC_OPS_PORT={settings.ops_port}: {error}", file=sys.stderr)
         return 1
     return 0
 

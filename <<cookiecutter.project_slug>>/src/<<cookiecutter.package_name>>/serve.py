@@ -8,7 +8,7 @@ import uvloop
 from .lifecycle import Lifecycle
 from .logs import configure_logs
 from .ops.gpu import require_gpu
-from .settings import Settings, SettingsError
+from .settings import Settings, SettingsError, unknown_settings
 
 BACKLOG = 2048
 
@@ -22,9 +22,10 @@ def serve(settings: Settings) -> int:
         listen(settings.host, settings.port, "BYOC_PORT") as jobs,
         listen(settings.host, settings.ops_port, "BYOC_OPS_PORT") as ops,
     ):
-        structlog.get_logger().info(
-            "listening", port=jobs.getsockname()[1], ops_port=ops.getsockname()[1]
-        )
+        log = structlog.get_logger()
+        if names := unknown_settings():
+            log.warning("unknown settings", names=names)
+        log.info("listening", port=jobs.getsockname()[1], ops_port=ops.getsockname()[1])
 
         async def run() -> int:
             return await Lifecycle(settings, jobs, ops).run()

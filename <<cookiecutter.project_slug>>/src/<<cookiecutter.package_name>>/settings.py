@@ -15,7 +15,7 @@ from pydantic_settings import (
 PREFIX = "BYOC_"
 MEBIBYTE = 1024 * 1024
 
-type Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+type Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 type Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     job_timeout_seconds: Seconds = 60
     load_timeout_seconds: Seconds = 300
     send_timeout_seconds: Seconds = 10
-    drain_seconds: Seconds = 0
+    drain_seconds: float = Field(default=0, ge=0, le=86_400, allow_inf_nan=False)
     shutdown_grace_seconds: Annotated[Seconds, Field(ge=2)] = 8
     model: str = Field(default=f"{__package__}.model:Model", pattern=r"^[\w.]+:\w+$")
     weights_dir: Path = Path("weights")
@@ -110,6 +110,17 @@ def read_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         raise SettingsError("; ".join(map(describe, error.errors()))) from None
+
+
+def unknown_settings() -> list[str]:
+    """The variables with our prefix that mean nothing: most likely misspelled."""
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    known |= {
+        f"{PREFIX}{name.upper()}_FILE"
+        for name, field in Settings.model_fields.items()
+        if is_secret(field)
+    }
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
 
 
 def describe(error: Any) -> str:

@@ -35,9 +35,9 @@ class State(Enum):
     RESTARTING = auto()
 
 
-REFUSALS: dict[State, tuple[ErrorType, str]] = {
-    State.LOADING: ("capacity", "the model is loading; try again"),
-    State.RESTARTING: ("worker_crash", "the model is restarting; try again"),
+REFUSALS = {
+    State.LOADING: "the model is loading; try again",
+    State.RESTARTING: "the model is restarting; try again",
 }
 
 LOSSES: dict[ErrorType, str] = {
@@ -70,7 +70,7 @@ class Supervisor:
     def submit(self, job: Job) -> None:
         """Raises JobError when there is no worker that could take it now."""
         if self.state is not State.READY:
-            raise JobError(*REFUSALS[self.state])
+            raise JobError("capacity", REFUSALS[self.state])
         self._waiting.append(job)
         self._arrival.set()
 

@@ -72,8 +72,8 @@ class Lane:
             return Reply("error", error="model_error", message=message)
 
     def _stream(self, answers: Generator[Json]) -> Reply:
-        with closing(answers):
-            for answer in answers:
+        with closing(yielded(answers)) as values:
+            for answer in values:
                 self._send(self._put("chunk", answer))
                 if self._lines.readline() != NEXT:
                     break
@@ -90,7 +90,8 @@ class Lane:
             )
             return Reply(kind, self._write(text.encode()), "application/json")
         except (TypeError, ValueError) as error:
-            raise UnsendableError(f"the model's answer is not JSON: {error}") from None
+            hint = "put bytes and arrays into Binary" if kind == "answer" else "a stream is of JSON"
+            raise UnsendableError(f"the model's answer is not JSON: {error}; {hint}") from None
 
     def _write(self, data: Buffer) -> int:
         try:
@@ -101,6 +102,12 @@ class Lane:
 
     def _send(self, reply: Reply) -> None:
         self._connection.sendall(encode(reply))
+
+
+def yielded(answers: Generator[Json, None, object]) -> Generator[Json]:
+    """What the generator yields; a value that it returns would be lost."""
+    if (yield from answers) is not None:
+        raise UnsendableError("predict yields, so that it can't return a value as well")
 
 
 def die_with(supervisor: int) -> None:
