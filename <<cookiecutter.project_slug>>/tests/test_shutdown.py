@@ -62,6 +62,9 @@ def test_jobs_in_flight_are_answered(start_server: StartServer, tmp_path: Path) 
         assert (refused.status_code, refused.json()["error"]["type"]) == (503, "capacity")
         assert refused.headers["Retry-After"]
         assert refused.headers["Connection"] == "close"
+        until = time.monotonic() + 0.5  # a server that closes its socket first would have done so
+        while time.monotonic() < until:
+            assert server.do("echo").status_code == 503
         late = HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_SECONDS)
         late.request("POST", "/run", LARGE_BODY)
         assert late.getresponse().status == 503
@@ -148,8 +151,8 @@ def test_stop_while_the_model_restarts(start_server: StartServer, tmp_path: Path
 
 
 def test_drain_lets_sessions_end_by_themselves(start_server: StartServer, tmp_path: Path) -> None:
-    mark, release = tmp_path / "mark", tmp_path / "release"
-    with start_server(BYOC_CAPACITY="8") as server:
+    mark, release, closed = tmp_path / "mark", tmp_path / "release", tmp_path / "closed"
+    with start_server(BYOC_CAPACITY="8", CHAOS_CLOSED=str(closed)) as server:
         job = server.send("wait_for_file", mark=str(mark), file=str(release))
         eventually(lambda: size(mark))
         server.process.send_signal(signal.SIGUSR1)
@@ -164,6 +167,7 @@ def test_drain_lets_sessions_end_by_themselves(start_server: StartServer, tmp_pa
         with pytest.raises(subprocess.TimeoutExpired):
             server.process.wait(1)
         assert server.stop(signal.SIGINT) == 0
+        assert size(closed) == 1
 
 
 def drain(server: Server, seconds: str) -> subprocess.CompletedProcess[str]:

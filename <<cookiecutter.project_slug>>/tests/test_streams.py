@@ -117,3 +117,18 @@ def test_a_reader_who_stops_reading_does_not_hold_the_model(
         assert server.errors("timeout") == 1
         assert server.metric("byoc_worker_restarts_total") == 0
         assert server.do("echo").status_code == 200
+
+
+def test_a_reader_who_is_slow_does_not_hold_the_model(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    """Nor one who reads a little within each of the model's waits."""
+    closed = tmp_path / "closed"
+    order = {"do": "endless", "closed": str(closed)}
+    with (
+        start_server(BYOC_SEND_TIMEOUT_SECONDS="1") as server,
+        server.jobs.stream("POST", "/run", json=order) as answer,
+    ):
+        chunks = answer.iter_raw(10_000)
+        eventually(lambda: next(chunks) and size(closed), "the model is free again")
+        assert server.metric("byoc_worker_restarts_total") == 0
