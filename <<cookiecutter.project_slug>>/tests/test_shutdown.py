@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -90,6 +91,17 @@ def test_at_the_deadline_open_jobs_are_answered_503(
             assert answer.headers["Retry-After"]
         (cut,) = server.events("sessions cut at the deadline")
         assert cut["sessions"] == 2
+
+
+def test_at_the_deadline_a_body_on_its_way_is_answered_503(start_server: StartServer) -> None:
+    with (
+        start_server(BYOC_SHUTDOWN_GRACE_SECONDS="2") as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_SECONDS) as caller,
+    ):
+        caller.sendall(b"POST /run HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+        eventually(lambda: server.metric("byoc_sessions_active") == 1)
+        assert server.stop() == 1
+        assert caller.recv(100).startswith(b"HTTP/1.1 503 ")
 
 
 def test_at_the_deadline_open_streams_are_ended(start_server: StartServer) -> None:

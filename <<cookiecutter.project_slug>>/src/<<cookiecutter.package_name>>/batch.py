@@ -39,7 +39,7 @@ class BatchResponse(Response):
         self._request_headers = headers
         self._session_id = session_id
         self._request_id = request_id
-        self._body_arrived = False
+        self._admitted = False
         self._streaming = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,9 +64,9 @@ class BatchResponse(Response):
             log.info("job ended", outcome=outcome, seconds=seconds, **reason)
 
     async def _serve(self, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
+        self._admitted = True
         settings, _, supervisor, metrics = self._batch
         body = await read_body(receive, self._request_headers, settings)
-        self._body_arrived = True
         job = Job(
             body,
             self._request_headers.get("content-type", ""),
@@ -121,7 +121,7 @@ class BatchResponse(Response):
                     await self._send_event(event, send)
                 await self._end_stream(send)
         else:
-            if self._batch.sessions.closed and not self._body_arrived:
+            if self._batch.sessions.closed and not self._admitted:
                 await discard_body(receive, self._batch.settings)
             headers = self._answer_headers("application/json") | error.headers()
             await Response(error.json(), error.status, headers)(scope, receive, send)
