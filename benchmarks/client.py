@@ -144,15 +144,20 @@ class Load(NamedTuple):
 
 
 def measure(
-    port: int, call: Call, clients: int, seconds: float, pollers: list[tuple[int, Call]]
+    port: int, job: Call, clients: int, seconds: float, pollers: list[tuple[int, Call]]
 ) -> Load:
     begin = time.monotonic() + SETTLE_SECONDS
     end = begin + seconds
     fork = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(clients + len(pollers), mp_context=fork) as pool:
-        polls = [pool.submit(poll, *poller, begin, end) for poller in pollers]
+        # Pollers take turns: two ports of one server asked at once would wait for each other.
+        turn = POLL_SECONDS / max(1, len(pollers))
+        polls = [
+            pool.submit(poll, *poller, begin + number * turn, end)
+            for number, poller in enumerate(pollers)
+        ]
         callers = [
-            pool.submit(request_again_and_again, port, call, begin, end) for _ in range(clients)
+            pool.submit(request_again_and_again, port, job, begin, end) for _ in range(clients)
         ]
         seen = [caller.result() for caller in callers]
         answers = Answers(
