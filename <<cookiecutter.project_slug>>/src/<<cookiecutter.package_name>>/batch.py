@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from . import sse
+from .engine.dispatcher import Dispatcher
 from .engine.job import Job, Part
 from .engine.supervisor import Supervisor
 from .errors import JobError
@@ -27,6 +28,7 @@ class Batch(NamedTuple):
     settings: Settings
     sessions: Sessions
     supervisor: Supervisor
+    dispatcher: Dispatcher
     metrics: Metrics
 
 
@@ -65,7 +67,7 @@ class BatchResponse(Response):
 
     async def _serve(self, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
         self._admitted = True
-        settings, _, supervisor, metrics = self._batch
+        settings, _, supervisor, dispatcher, metrics = self._batch
         body = await read_body(receive, self._request_headers, settings)
         job = Job(
             body,
@@ -75,7 +77,8 @@ class BatchResponse(Response):
         )
         watch = asyncio.create_task(cut_when_gone(receive, session))
         try:
-            supervisor.submit(job)
+            supervisor.require_ready()
+            dispatcher.submit(job)
             metrics.frames_in.inc()
             part = await job.next()
             if part is not None and part.kind == "answer":
@@ -86,7 +89,7 @@ class BatchResponse(Response):
             metrics.frames_out.inc()
         finally:
             watch.cancel()
-            supervisor.withdraw(job)
+            dispatcher.withdraw(job)
 
     async def _stream(self, job: Job, part: Part | None, send: Send) -> None:
         await self._begin_stream(send)

@@ -64,3 +64,11 @@ class JobError(Exception):
 
     def headers(self) -> dict[str, str]:
         return {"Retry-After": str(RETRY_AFTER_SECONDS)} if self.status == 503 else {}
+
+
+class WorkerLostError(Exception):
+    """The model's process is dead or has to be killed; `cause` is None when it ended by itself."""
+
+    def __init__(self, cause: ErrorType | None = None) -> None:
+        super().__init__(cause)
+        self.cause = cause

@@ -10,7 +10,7 @@ import structlog
 import uvicorn
 
 from .api import create_app
-from .batch import Batch
+from .engine.dispatcher import Dispatcher
 from .engine.supervisor import ModelUnavailableError, Supervisor
 from .errors import JobError
 from .ops.gpu import GpuMemory
@@ -49,11 +49,14 @@ class Lifecycle:
         metrics.registry.register(gpu)
         self._ops_server = OpsServer(ops, self._health, metrics, gpu)
         self._sessions = Sessions(settings.capacity, metrics)
-        self._supervisor = Supervisor(settings, metrics)
-        batch = Batch(settings, self._sessions, self._supervisor, metrics)
+        dispatcher = Dispatcher(settings, metrics)
+        self._supervisor = Supervisor(settings, metrics, dispatcher)
+        app = create_app(
+            settings, self._sessions, self._supervisor, dispatcher, metrics, self._health
+        )
         self._job_server = JobServer(
             uvicorn.Config(
-                create_app(batch, self._health),
+                app,
                 http="httptools",
                 lifespan="off",
                 ws="none",
@@ -128,6 +131,9 @@ class Lifecycle:
 
     async def _shut_down(self, model: asyncio.Task[None], server: asyncio.Task[None]) -> bool:
         """False when something had to be cut."""
+#% if cookiecutter.pipeline == "live-video-to-video"
+        self._sessions.stop()
+#% endif
         loop = asyncio.get_running_loop()
         end = loop.time() + self._settings.shutdown_grace_seconds - SERVER_SECONDS
         in_time = await self._wait_for_sessions(end - WORKER_SECONDS - ANSWER_SECONDS)

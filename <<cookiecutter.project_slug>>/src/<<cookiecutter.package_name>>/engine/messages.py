@@ -1,18 +1,14 @@
-"""What the two processes say to each other: one JSON array a line; bodies travel in frames.
+"""What the two processes say to each other at the start: one JSON array a line.
 
-On its control socket the worker says `Ready` once. On each lane the supervisor sends a `Dispatch`
-and the worker answers with `Reply`s: one `answer`, or any number of `chunk`s and an `end`, or an
-`error` at any point. After each chunk the worker waits for `NEXT` or `CANCEL`, because the chunk
-lies in the lane's only answer buffer until the supervisor has copied it.
+The worker gets its `WorkerOptions` on the command line, and says `Ready` once on its control
+socket; what then goes over the lanes stands in `exchange`.
 """
 
 import json
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
-from ..errors import ErrorType
-
-NEXT = b"next\n"
-CANCEL = b"cancel\n"
+MAX_LINE_BYTES = 1_048_576
 
 
 class WorkerOptions(NamedTuple):
@@ -33,25 +29,10 @@ class Ready(NamedTuple):
     load_seconds: float
 
 
-class Dispatch(NamedTuple):
-    size: int
-    content_type: str
-    session_id: str
-    request_id: str
-
-
-class Reply(NamedTuple):
-    kind: Literal["answer", "chunk", "end", "error"]
-    size: int = 0
-    content_type: str = ""
-    error: ErrorType = "internal"
-    message: str = ""
-    field: str | None = None
-
-
-def encode(message: WorkerOptions | Ready | Dispatch | Reply) -> bytes:
+def encode(message: tuple[object, ...]) -> bytes:
     return json.dumps(message).encode() + b"\n"
 
 
-def decode[M: WorkerOptions | Ready | Dispatch | Reply](kind: type[M], line: bytes | str) -> M:
+def decode[M](kind: Callable[..., M], line: bytes | str) -> M:
+    """`kind` is the named tuple that was encoded."""
     return kind(*json.loads(line))

@@ -1,19 +1,18 @@
-"""The model's process under supervision: jobs go in, answers come out, whatever happens to it."""
+"""The model's process under supervision: started, watched, and replaced when it is lost."""
 
 import asyncio
-from collections import deque
 from contextlib import suppress
 from enum import Enum, auto
 from pathlib import Path
 
 import structlog
 
-from ..errors import ErrorType, JobError
+from ..errors import ErrorType, JobError, WorkerLostError
 from ..ops.metrics import Metrics
 from ..settings import Settings
-from .job import Job
+from .dispatcher import Dispatcher
 from .messages import WorkerOptions
-from .process import Lane, WorkerLostError, WorkerProcess
+from .process import WorkerProcess
 
 MAX_STARTS = 3
 FIRST_DELAY_SECONDS = 0.1
@@ -40,55 +39,37 @@ REFUSALS = {
     State.RESTARTING: "the model is restarting; try again",
 }
 
-LOSSES: dict[ErrorType, str] = {
-    "worker_crash": "the model's process crashed; try again",
-    "out_of_memory": "the model ran out of memory; try again",
-}
-
 
 class ModelUnavailableError(Exception):
     """The model does not come up."""
 
 
 class Supervisor:
-    """Starts the worker, hands it jobs in the order they came, and restarts it when it is lost.
+    """Starts the worker, has the dispatcher serve it, and restarts it when it is lost."""
 
-    The number of jobs is bounded by the sessions that are admitted.
-    """
-
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, dispatcher: Dispatcher) -> None:
         self.state = State.LOADING
         self.ready = asyncio.Event()
         self._settings = settings
         self._metrics = metrics
-        self._waiting: deque[Job] = deque()
-        self._arrival = asyncio.Event()
-        self._suspect: Job | None = None
-        self._useful = False
+        self._dispatcher = dispatcher
         self._worker: WorkerProcess | None = None
 
-    def submit(self, job: Job) -> None:
-        """Raises JobError when there is no worker that could take it now."""
+    def require_ready(self) -> None:
+        """Raises JobError when there is no worker that could take work now."""
         if self.state is not State.READY:
             raise JobError("capacity", REFUSALS[self.state])
-        self._waiting.append(job)
-        self._arrival.set()
-
-    def withdraw(self, job: Job) -> None:
-        """Its caller has gone, or has got all of its answer."""
-        job.abandon()
-        with suppress(ValueError):
-            self._waiting.remove(job)
 
     async def run(self) -> None:
         """Serve until cancelled; raises ModelUnavailableError when the model can't be started.
 
-        A worker that answered jobs is replaced at once, one that did not after a growing delay.
+        A worker that was of use is replaced at once, one that was not after a growing delay.
         """
         failed_starts = 0
         delay = 0.0
         while True:
             oom_kills = count_oom_kills()
+            self._dispatcher.useful = False
             worker = self._worker = await WorkerProcess.spawn(self._worker_options())
             if await self._load(worker):
                 failed_starts = 0
@@ -98,8 +79,7 @@ class Supervisor:
                 if failed_starts == MAX_STARTS:
                     raise ModelUnavailableError(f"the model failed to load {MAX_STARTS} times")
             self._metrics.worker_restarts.inc()
-            delay = 0 if self._useful else longer(delay)
-            self._useful = False
+            delay = 0 if self._dispatcher.useful else longer(delay)
             log.info("model starts again", after_seconds=delay)
             await asyncio.sleep(delay)
 
@@ -150,86 +130,33 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._watch(worker))
-                for lane in worker.lanes:
-                    group.create_task(self._attend(worker, lane))
+                group.create_task(self._dispatcher.serve(worker))
         except* WorkerLostError as losses:
-            for loss in losses.exceptions:
-                if isinstance(loss, WorkerLostError):
-                    cause = cause or loss.cause
+            cause = cause_of(losses)
         self.state = State.RESTARTING
-        self._suspect = None
-        jobs = [lane.job for lane in worker.lanes if lane.job is not None]
         await worker.kill()
-        log.error("worker lost", cause=cause, exit_code=worker.returncode, jobs=len(jobs))
+        jobs = self._dispatcher.in_hand
+        log.error("worker lost", cause=cause, exit_code=worker.returncode, jobs=jobs)
         if cause is None:
             out_of_memory = count_oom_kills() > oom_kills
-            self._settle(jobs, "out_of_memory" if out_of_memory else "worker_crash", known=False)
+            loss: ErrorType = "out_of_memory" if out_of_memory else "worker_crash"
+            self._dispatcher.settle(loss, known=False)
         else:
-            self._settle(jobs, "worker_crash", known=True)
-
-    def _settle(self, jobs: list[Job], loss: ErrorType, *, known: bool) -> None:
-        """Fail the jobs of a lost worker, or try them once more.
-
-        `known`: the job that cost the worker has been failed already, these are its neighbours.
-        Else a single job is the one, and of several nobody knows.
-        """
-        failed = [job for job in jobs if job.begun or job.retried or (not known and len(jobs) == 1)]
-        for job in failed:
-            self._fail(job, JobError(loss, LOSSES[loss]))
-        if not failed and not known:
-            self._metrics.errors.labels(type=loss).inc()
-        for job in jobs:
-            if job not in failed and not job.abandoned:
-                job.retried = True
-                self._waiting.appendleft(job)
+            self._dispatcher.settle("worker_crash", known=True)
 
     async def _watch(self, worker: WorkerProcess) -> None:
         await worker.wait()
-        if any(lane.job for lane in worker.lanes):
+        if self._dispatcher.in_hand:
             # Time for a last answer to be read; usually the lane's end of file comes first.
             await asyncio.sleep(EXIT_SECONDS)
         raise WorkerLostError
 
-    async def _attend(self, worker: WorkerProcess, lane: Lane) -> None:
-        seconds = self._settings.job_timeout_seconds
-        patience = self._settings.send_timeout_seconds
-        while worker.alive:
-            job = lane.job = await self._take()
-            try:
-                await lane.exchange(job, seconds, patience)
-            except TimeoutError:
-                lane.job = None
-                self._fail(job, JobError("timeout", f"the model took longer than {seconds:g} s"))
-                raise WorkerLostError("timeout") from None
-            except JobError as error:
-                lane.job = None
-                self._fail(job, error)
-                if error.type == "out_of_memory":
-                    # What is left of the process's memory is unknown.
-                    raise WorkerLostError(error.type) from None
-            lane.job = None
-            self._useful = True
-            if self._suspect is job:
-                self._suspect = None
-                self._arrival.set()
-        raise WorkerLostError
 
-    async def _take(self) -> Job:
-        """The next job. Those that saw a worker die go one by one, to tell the killer apart."""
-        while True:
-            for job in self._waiting:
-                if not (job.retried and self._suspect):
-                    self._waiting.remove(job)
-                    self._suspect = job if job.retried else self._suspect
-                    return job
-            self._arrival.clear()
-            await self._arrival.wait()
-
-    def _fail(self, job: Job, error: JobError) -> None:
-        """Tell the caller, who counts it; when there is none any more, count it here."""
-        if job.abandoned:
-            self._metrics.errors.labels(type=error.type).inc()
-        job.fail(error)
+def cause_of(loss: WorkerLostError | ExceptionGroup[WorkerLostError]) -> ErrorType | None:
+    """The first one that is known, in groups of whatever depth."""
+    if isinstance(loss, WorkerLostError):
+        return loss.cause
+    return next(filter(None, map(cause_of, loss.exceptions)), None)
 
 
 def longer(delay: float) -> float:

@@ -17,6 +17,18 @@ from ..errors import ERROR_TYPES
 
 DISTRIBUTION = "<<cookiecutter.project_slug>>"
 
+#% if cookiecutter.pipeline == "live-video-to-video"
+LATENCY = "Milliseconds from the decoding of a frame to its encoding."
+FRAMES_IN = "Frames decoded."
+FRAMES_OUT = "Frames encoded."
+DROP_REASONS = ("late", "model", "failed", "restart", "output", "timestamp")
+
+#% else
+LATENCY = "Milliseconds from a request's admission to the end of its answer."
+FRAMES_IN = "Requests handed to the model."
+FRAMES_OUT = "Requests answered by the model."
+
+#% endif
 LATENCY_BUCKETS_MS = (
     *(1, 2, 5, 10, 20, 33, 50, 100, 200, 500),
     *(1_000, 2_000, 5_000, 10_000, 30_000, 60_000),
@@ -36,17 +48,22 @@ class Metrics:
             "byoc_sessions", "Sessions ended, by outcome.", ["outcome"], registry=self.registry
         )
         self.frame_latency = Histogram(
-            "byoc_frame_latency_ms",
-            "Milliseconds from a request's admission to the end of its answer.",
-            buckets=LATENCY_BUCKETS_MS,
+            "byoc_frame_latency_ms", LATENCY, buckets=LATENCY_BUCKETS_MS, registry=self.registry
+        )
+        self.frames_in = Counter("byoc_frames_in", FRAMES_IN, registry=self.registry)
+        self.frames_out = Counter("byoc_frames_out", FRAMES_OUT, registry=self.registry)
+#% if cookiecutter.pipeline == "live-video-to-video"
+        self.frames_dropped = Counter(
+            "byoc_frames_dropped", "Frames dropped.", ["reason"], registry=self.registry
+        )
+        for reason in DROP_REASONS:
+            self.frames_dropped.labels(reason=reason)
+        self.frames_unprocessed = Counter(
+            "byoc_frames_unprocessed",
+            "Frames passed through without the model.",
             registry=self.registry,
         )
-        self.frames_in = Counter(
-            "byoc_frames_in", "Requests handed to the model.", registry=self.registry
-        )
-        self.frames_out = Counter(
-            "byoc_frames_out", "Requests answered by the model.", registry=self.registry
-        )
+#% endif
         self.errors = Counter("byoc_errors", "Errors by type.", ["type"], registry=self.registry)
         for error_type in ERROR_TYPES:
             self.errors.labels(type=error_type)

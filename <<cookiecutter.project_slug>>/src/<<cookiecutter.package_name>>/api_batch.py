@@ -8,15 +8,27 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from .batch import Batch, BatchResponse
+from .engine.dispatcher import Dispatcher
+from .engine.supervisor import Supervisor
 from .errors import JobError
 from .ops.health import Health
+from .ops.metrics import Metrics
+from .sessions import Sessions
+from .settings import Settings
 
 IDENTIFIER = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 
-def create_app(batch: Batch, health: Health) -> FastAPI:
+def create_app(
+    settings: Settings,
+    sessions: Sessions,
+    supervisor: Supervisor,
+    dispatcher: Dispatcher,
+    metrics: Metrics,
+    health: Health,
+) -> FastAPI:
     """Jobs at `/`, `/run` and `/<capability>`: orchestrators append what their caller asked for."""
-    settings, metrics = batch.settings, batch.metrics
+    batch = Batch(settings, sessions, supervisor, dispatcher, metrics)
     token = settings.auth_token and b"Bearer " + settings.auth_token.get_secret_value().encode()
     app = FastAPI(title=settings.capability_name, docs_url=None, redoc_url=None)
 
