@@ -153,7 +153,7 @@ class Environments:
         python = f"--python={sys.executable}"
         if peer is OURS:
             with hushed():
-                project = bake(self._folder)
+                project = bake(self._folder, pipeline="batch")
             self._uv("sync", "--no-dev", "--compile-bytecode", python, f"--project={project}")
         else:
             self._uv("venv", "--allow-existing", python, path)

@@ -8,6 +8,7 @@ ANSWERS = json.loads(r"""<<cookiecutter|tojson>>""")
 
 
 def keep_chosen_files() -> None:
+    """Under their plain names, and no folder that is empty without the others."""
     for option, choices in ANSWERS["__options"].items():
         for choice, parts in choices.items():
             for variant, name in parts["files"].items():
@@ -15,6 +16,9 @@ def keep_chosen_files() -> None:
                     Path(variant).rename(name)
                 else:
                     Path(variant).unlink()
+    for path in sorted(Path().rglob("*"), reverse=True):
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
 
 
 def note_answers() -> None:

@@ -19,24 +19,32 @@ GIVEN = json.loads(r"""<<_cookiecutter|tojson>>""")
 TEXT_LENGTH = {"project_name": 60, "description": 200, "author_name": 100}
 # Invisible, yet part of names in several scripts and of many emoji.
 JOINERS = str.maketrans("", "", "\u200c\u200d")
-# What the generated repository imports or keeps at its root: a package must not hide it.
+# What a generated repository installs, imports or keeps at its root, whatever its pipeline: a
+# package must not hide it, and a distribution can't depend on another of the same name.
 DEPENDENCIES = {
-    *("annotated_doc", "annotated_types", "anyio", "argcomplete", "attrs", "certifi", "click"),
-    *("colorlog", "dependency_groups", "distlib", "execnet", "fastapi", "filelock", "h11"),
-    *("httpcore", "httptools", "httpx", "humanize", "idna", "iniconfig", "mypy", "mypy_extensions"),
-    *("nox", "nvidia_ml_py", "opentelemetry_api", "packaging", "pathspec", "pillow"),
-    *("platformdirs", "pluggy", "prometheus_client", "pydantic", "pydantic_core"),
-    *("pydantic_settings", "pygments", "pytest", "pytest_xdist", "python_dotenv", "ruff"),
-    *("starlette", "structlog", "typing_extensions", "typing_inspection", "uvicorn", "uvloop"),
-    "virtualenv",
+    *("aiohappyeyeballs", "aiohttp", "aiosignal", "annotated_doc", "annotated_types", "anyio"),
+    *("argcomplete", "ast_serialize", "attrs", "av", "certifi", "click", "colorlog"),
+    *("dependency_groups", "distlib", "execnet", "fastapi", "filelock", "frozenlist", "grpcio"),
+    *("h11", "httpcore", "httptools", "httpx", "humanize", "idna", "iniconfig", "librt"),
+    *("livepeer_gateway", "multidict", "mypy", "mypy_extensions", "nox", "numpy", "nvidia_ml_py"),
+    *("opentelemetry_api", "packaging", "pathspec", "pillow", "platformdirs", "pluggy"),
+    *("prometheus_client", "propcache", "protobuf", "pydantic", "pydantic_core"),
+    *("pydantic_settings", "pygments", "pytest", "pytest_xdist", "python_discovery"),
+    *("python_dotenv", "ruff", "starlette", "structlog", "typing_extensions"),
+    *("typing_inspection", "uvicorn", "uvloop", "virtualenv", "yarl"),
 }
 TAKEN = {
     *sys.stdlib_module_names,
     *DEPENDENCIES,
-    *("attr", "dotenv", "librt", "mypyc", "opentelemetry", "pynvml", "sniffio", "xdist"),
-    *("chaos", "conftest", "harness", "noxfile", "src", "test", "tests"),
+    *("attr", "dotenv", "example", "google", "grpc", "mypyc", "opentelemetry", "py", "pynvml"),
+    *("sniffio", "xdist"),
+    *("chaos", "conftest", "harness", "jobs", "mischief", "noxfile", "src", "standins", "test"),
+    "tests",
 }
-ROUTES = {"docs", "drain", "health", "livez", "metrics", "openapi.json", "redoc", "run", "stream"}
+ROUTES = {
+    *("docs", "drain", "health", "live-video-to-video", "livez", "metrics", "openapi.json"),
+    *("redoc", "run", "stream"),
+}
 # What each registry allows as the account in an image's name.
 ACCOUNTS = {
     "ghcr.io": (r"(?!.{40})[a-z0-9]+(-[a-z0-9]+)*", "1 to 39 of a-z, 0-9 and single dashes"),

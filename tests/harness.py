@@ -22,7 +22,7 @@ TEXTS: list[str] = [
     name for name, value in CONTEXT.items() if isinstance(value, str) and name[0] != "_"
 ]
 # What a program consists of. Combinations that have these bytes in common are one program.
-PROGRAM = ("src/", "tests/", "pyproject.toml", "noxfile.py")
+PROGRAM = ("src/", "standins/", "tests/", "pyproject.toml", "noxfile.py")
 
 # pytest's fixture `record_property`: each pair becomes a row of the table that a run ends with.
 Record = Callable[[str, object], None]

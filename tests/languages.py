@@ -63,11 +63,15 @@ def picture(path: Path) -> None:
     assert path.read_bytes().startswith(b"\xff\xd8\xff"), path
 
 
+def video(path: Path) -> None:
+    assert path.read_bytes()[4:8] == b"ftyp", path
+
+
 LANGUAGES: dict[str, Callable[[Path], None]] = {
     **{".py": python, ".toml": toml, ".json": json_, ".yml": yaml_, ".yaml": yaml_},
     **{"Dockerfile": dockerfile, ".sh": shell, ".c": c, ".jpg": picture, ".md": plain},
     **{".env.example": environment, ".python-version": plain, "LICENSE": plain},
-    **{".dockerignore": plain, ".gitattributes": plain, ".gitignore": plain},
+    **{".mp4": video, ".dockerignore": plain, ".gitattributes": plain, ".gitignore": plain},
 }
 
 

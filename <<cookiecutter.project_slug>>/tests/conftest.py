@@ -18,9 +18,3 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server with the chaos model for every test that leaves it sound."""
     with run_server(tmp_path_factory.mktemp("server"), BYOC_CAPACITY="8") as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-def photo() -> bytes:
-    """A JPEG photograph of 512 x 600 pixels."""
-    return (Path(__file__).parent / "data" / "grace_hopper.jpg").read_bytes()

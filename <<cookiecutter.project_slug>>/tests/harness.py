@@ -1,14 +1,14 @@
 """A real server in a process of its own, and the means to watch it."""
 
-import http.client
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 PACKAGE = "<<cookiecutter.package_name>>"
 CAPABILITY = "<<cookiecutter.capability_name>>"
 DEADLINE_SECONDS = 30
+POLL_SECONDS = 3  # how long an orchestrator waits for one answer
+FEWEST_POLLS = 5  # on a slow machine; where health waits for the model there are one or two
 
 
 def size(path: Path) -> int:
@@ -39,12 +41,12 @@ type StartServer = Callable[..., AbstractContextManager[Server]]
 
 
 class Server:
-    """`jobs` and `ops` are clients of the two ports."""
+    """`jobs` and `ops` are clients of the two ports; `pool` is for what a test does meanwhile."""
 
     def __init__(self, process: subprocess.Popen[bytes], log_file: Path) -> None:
         self.process = process
         self._log_file = log_file
-        self._pool = ThreadPoolExecutor(32)
+        self.pool = ThreadPoolExecutor(32)
         ports = eventually(lambda: self.events("listening") or process.poll() is not None)
         assert isinstance(ports, list), self.log()
         self.port: int = ports[0]["port"]
@@ -52,14 +54,6 @@ class Server:
         self.ops = httpx.Client(
             base_url=f"http://127.0.0.1:{ports[0]['ops_port']}", timeout=DEADLINE_SECONDS
         )
-
-    def do(self, behaviour: str, **order: Any) -> httpx.Response:
-        """One job for the chaos model."""
-        return self.jobs.post("/run", json={"do": behaviour, **order})
-
-    def send(self, behaviour: str, **order: Any) -> Future[httpx.Response]:
-        """The same without waiting for the answer."""
-        return self._pool.submit(self.do, behaviour, **order)
 
     def log(self) -> str:
         return self._log_file.read_text()
@@ -98,19 +92,38 @@ class Server:
     def close(self) -> None:
         self.process.kill()
         self.process.wait(DEADLINE_SECONDS)
-        self._pool.shutdown()
+        self.pool.shutdown()
         self.jobs.close()
         self.ops.close()
 
 
-class IdleConnection:
-    """A connection that has been used once and then left alone."""
+@contextmanager
+def health_polls(server: Server) -> Iterator[list[float]]:
+    """Ask for `/health` without a pause; each answer must be 200 `ok` within the poll's time."""
+    seconds: list[float] = []
+    failures: list[str] = []
+    done = threading.Event()
 
-    def __init__(self, server: Server) -> None:
-        self.connection = http.client.HTTPConnection("127.0.0.1", server.port, DEADLINE_SECONDS)
-        self.connection.request("GET", "/health")
-        self.connection.getresponse().read()
-        self.since = time.monotonic()
+    def poll() -> None:
+        while not done.is_set():
+            started = time.perf_counter()
+            try:
+                answer = server.ops.get("/health", timeout=POLL_SECONDS)
+                if answer.json() != {"status": "ok"}:
+                    failures.append(answer.text)
+            except httpx.HTTPError as error:
+                failures.append(repr(error))
+            seconds.append(time.perf_counter() - started)
+            done.wait(0.005)
+
+    thread = threading.Thread(target=poll)
+    thread.start()
+    try:
+        yield seconds
+    finally:
+        done.set()
+        thread.join(2 * POLL_SECONDS)
+    assert not failures
 
 
 def spawn(log_file: Path, arguments: list[str], **environment: str) -> subprocess.Popen[bytes]:

@@ -1,13 +1,15 @@
 """A wrong setting stops the start with exit code 2 and one line that says what is wrong."""
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from <<cookiecutter.package_name>>.settings import Settings, SettingsError, read_settings
 
-from harness import StartServer, refuse_to_start
+from harness import PACKAGE, StartServer, refuse_to_start
 
 WRONG = [
     ("BYOC_CAPACITY", "0", "greater than or equal to 1"),
@@ -96,3 +98,19 @@ def test_a_secret_file_without_a_secret_is_refused(
     monkeypatch.setenv("BYOC_AUTH_TOKEN_FILE", str(secret))
     with pytest.raises(SettingsError, match="BYOC_AUTH_TOKEN_FILE"):
         read_settings()
+
+
+def test_the_console_form_is_for_people() -> None:
+    code = f"""
+import logging, structlog
+from {PACKAGE}.logs import configure_logs
+configure_logs("console", "INFO")
+structlog.get_logger().info("first", count=1)
+logging.getLogger("library").warning("second %d", 2)
+structlog.get_logger().debug("third")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    first, second = done.stderr.splitlines()
+    assert "first" in first
+    assert "count=1" in first
+    assert "second 2" in second

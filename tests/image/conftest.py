@@ -4,12 +4,13 @@ import os
 import subprocess
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from harness import OPTIONS, bake
-from image.engine import Container, Image, build, container, docker, run
+from image.engine import Container, Image, Start, build, container, docker, run
 
 NO_ENGINE = "NO DOCKER ENGINE ANSWERS: no image was built, run or stopped"
 
@@ -21,6 +22,15 @@ def covering() -> list[dict[str, str]]:
         {name: choices[number % len(choices)] for name, choices in OPTIONS.items()}
         for number in range(longest)
     ]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """An image is one of each combination, or of those with the PIPELINE that the module names."""
+    if "image" in metafunc.fixturenames:
+        pipeline = getattr(metafunc.module, "PIPELINE", None)
+        chosen = [answers for answers in covering() if pipeline in (None, answers["pipeline"])]
+        names = ["-".join(answers.values()) for answers in chosen]
+        metafunc.parametrize("image", chosen, indirect=True, ids=names, scope="session")
 
 
 def engine_answers() -> bool:
@@ -54,16 +64,27 @@ def tag(engine: None) -> Iterator[str]:
         docker("image", "rm", "--force", *built)
 
 
-@pytest.fixture(scope="session", params=covering(), ids=lambda answers: "-".join(answers.values()))
+@pytest.fixture(scope="session")
+def built() -> dict[str, Image]:
+    """By their tags: each is built once, however the tests take turns."""
+    return {}
+
+
+@pytest.fixture(scope="session")
 def image(
-    request: pytest.FixtureRequest, tag: str, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tag: str,
+    built: dict[str, Image],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Image:
     answers: dict[str, str] = request.param
-    root = bake(tmp_path_factory.mktemp("repository"), **answers)
     name = f"{tag}:{'-'.join(answers.values()).lower()}"
-    done = build(root, name, "--build-arg=REVISION=0123abc", "--build-arg=VERSION=v1.2.3")
-    assert done.returncode == 0, done.stdout
-    return Image(name, root, answers)
+    if name not in built:
+        root = bake(tmp_path_factory.mktemp("repository"), **answers)
+        done = build(root, name, "--build-arg=REVISION=0123abc", "--build-arg=VERSION=v1.2.3")
+        assert done.returncode == 0, done.stdout
+        built[name] = Image(name, root, answers)
+    return built[name]
 
 
 @pytest.fixture(scope="session")
@@ -80,6 +101,10 @@ def server(image: Image) -> Iterator[Container]:
         yield running
 
 
-@pytest.fixture(scope="session")
-def photo(image: Image) -> bytes:
-    return (image.root / "tests/data/grace_hopper.jpg").read_bytes()
+@pytest.fixture
+def start(image: Image, tmp_path: Path) -> Start:
+    """A container whose model the test chooses; `open_gate` lets gated models go on."""
+    models = Path(__file__).with_name("models.py")
+    tmp_path.chmod(0o755)
+    mounts = (f"--volume={models}:/test/models.py:ro", f"--volume={tmp_path}:/gate:ro")
+    return partial(container, image.tag, *mounts, PYTHONPATH="/test", BYOC_CAPACITY="2")

@@ -6,14 +6,18 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NamedTuple
 
 DEADLINE_SECONDS = 60
+KILL_SECONDS = 10  # what `docker stop` allows by default
 JOBS, OPS = 8000, 8001
 HARDENED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
+
+
+type Start = Callable[..., AbstractContextManager[Container]]
 
 
 class Image(NamedTuple):

@@ -1,31 +1,12 @@
 """A hardened container serves: read-only, without capabilities, without a writable folder."""
 
-import base64
 import json
 import shutil
-import struct
 import subprocess
-import zlib
 
 import pytest
 
 from image.engine import OPS, Container, Image, container, eventually, inspect
-
-PHOTO_SIZE = (512, 600)
-
-
-def decode(png: bytes) -> tuple[tuple[int, int], bytes]:
-    """The size and the raw rows of a PNG of 8-bit RGB."""
-    assert png.startswith(b"\x89PNG\r\n\x1a\n")
-    chunks: dict[bytes, bytes] = {}
-    rest = png[8:]
-    while rest:
-        (length,) = struct.unpack(">I", rest[:4])
-        name, data, rest = rest[4:8], rest[8 : 8 + length], rest[12 + length :]
-        chunks[name] = chunks.get(name, b"") + data
-    width, height, depth, color = struct.unpack(">IIBB", chunks[b"IHDR"][:10])
-    assert (depth, color) == (8, 2)
-    return (width, height), zlib.decompress(chunks[b"IDAT"])
 
 
 @pytest.fixture(scope="module")
@@ -33,29 +14,6 @@ def check(image: Image) -> list[str]:
     """The image's own health check, as a command."""
     command: list[str] = inspect(image.tag)["Config"]["Healthcheck"]["Test"][1:]
     return command
-
-
-def test_photograph_in_json(server: Container, photo: bytes) -> None:
-    answer = server.run(json.dumps({"image": base64.b64encode(photo).decode()}).encode())
-    assert answer.status == 200
-    told = json.loads(answer.body)
-    size, rows = decode(base64.b64decode(told["image"]))
-    assert size == (told["width"], told["height"]) == PHOTO_SIZE
-    assert len(rows) == size[1] * (1 + 3 * size[0])
-
-
-def test_photograph_as_the_body(server: Container, photo: bytes) -> None:
-    """The same picture as by JSON, byte for byte."""
-    answer = server.run(photo, "image/jpeg")
-    assert answer.status == 200
-    json_answer = server.run(json.dumps({"image": base64.b64encode(photo).decode()}).encode())
-    assert decode(answer.body) == decode(base64.b64decode(json.loads(json_answer.body)["image"]))
-
-
-def test_no_photograph_is_the_callers_mistake(server: Container) -> None:
-    answer = server.run(b"no photograph", "image/jpeg")
-    assert answer.status == 422
-    assert json.loads(answer.body)["error"]["field"] == "image"
 
 
 def test_server_is_process_1_and_nobody(server: Container) -> None:

@@ -1,7 +1,7 @@
 """Shows that each promise has a test that fails without the code it speaks of.
 
-mutants.toml lists small changes: `[[generated]]` ones in the repository that the defaults give, and
-`[[template]]` ones in the template. Each is made in a copy, where the test it names must then fail.
+mutants.toml lists small changes: those of a pipeline in a repository that has it, `[[template]]`
+ones in the template. Each is made in a copy, where the test it names must then fail.
 """
 
 import argparse
@@ -27,10 +27,8 @@ MOST_SECONDS = 90
 CAUGHT, SURVIVED, INVALID = "caught", "SURVIVED", "INVALID"
 LEFT_OUT = shutil.ignore_patterns(".git", ".nox", ".venv", ".*_cache", "__pycache__")
 # What must still run on a mutant: a change that breaks everything shows nothing.
-CHECKS = {
-    "generated": "import {0}.__main__, {0}.drain, {0}.serve, {0}.engine.worker, {0}.model",
-    "template": "import compileall; raise SystemExit(not compileall.compile_dir('hooks', quiet=1))",
-}
+GENERATED = "import {0}.__main__, {0}.drain, {0}.serve, {0}.engine.worker, {0}.model"
+TEMPLATED = "import compileall; raise SystemExit(not compileall.compile_dir('hooks', quiet=1))"
 # What this run was started with does not reach the tests.
 OWN_VARIABLES = ("BYOC_", "COLUMNS", "PYTEST_", "PYTHON", "VIRTUAL_ENV")
 KEPT = {name: value for name, value in os.environ.items() if not name.startswith(OWN_VARIABLES)}
@@ -39,7 +37,10 @@ VARIABLES = KEPT | {"COLUMNS": "200", "UV_COMPILE_BYTECODE": "1"}
 
 @dataclass(frozen=True)
 class Mutant:
-    """`old`, which stands once in `file`, becomes `new`, and `test` must fail."""
+    """`old`, which stands once in `file`, becomes `new`, and `test` must fail.
+
+    `place` is a pipeline or `template`.
+    """
 
     place: str
     promise: str
@@ -64,7 +65,7 @@ def grow(work: Path, mutant: Mutant) -> Path:
     """What the mutant changes, as it is; for what is generated there is an environment, too."""
     if mutant.place == "template":
         return Path(shutil.copytree(TEMPLATE, work / mutant.base, ignore=LEFT_OUT))
-    tree = bake(work / mutant.base, **mutant.answers)
+    tree = bake(work / mutant.base, pipeline=mutant.place, **mutant.answers)
     command = ["uv", "sync", "--quiet", "--inexact", f"--python={sys.executable}"]
     variables = VARIABLES | {"UV_PROJECT_ENVIRONMENT": f"{work}/venv"}
     subprocess.run(command, cwd=tree, env=variables, check=True)
@@ -83,9 +84,11 @@ def examine(work: Path, trees: dict[str, Path], changed: bool, mutant: Mutant) -
             if (count := text.count(mutant.old)) != 1:
                 return INVALID, f"what is to be changed stands there {count} times"
             path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
-        code, output = run(work, tree, "-c", CHECKS[mutant.place].format(package))
+        generated = mutant.place != "template"
+        check = GENERATED.format(package) if generated else TEMPLATED
+        code, output = run(work, tree, "-c", check)
         if code == 0:
-            options = ["-n0"] if mutant.place == "generated" else []
+            options = ["-n0"] if generated else []
             options += ["-x", "-q", "-p", "no:cacheprovider", f"{tree}/{mutant.test}"]
             code, output = run(work, tree, "-m", "pytest", *options)
     if code is None:

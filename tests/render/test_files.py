@@ -8,7 +8,13 @@ import pytest
 
 from harness import Record, Repository, combinations
 
+PICTURES = (".jpg", ".mp4")
 LISTED = Path(__file__).with_name("expected_files.txt").read_text(encoding="utf-8")
+# By pipeline: what orchestrators find the model under, and how long they lend it.
+RUNNERS = {
+    "live-video-to-video": ("live-video-to-video", "persistent"),
+    "batch": ("image-to-image", "single-shot"),
+}
 DEFAULTS = {
     "project_name": "My Model",
     "project_slug": "my-model",
@@ -46,8 +52,13 @@ def test_files_are_exactly_those_listed(repositories: list[Repository]) -> None:
     assert unlike == {"missing": set(), "unexpected": set()}
 
 
+def test_no_folder_is_empty(repositories: list[Repository]) -> None:
+    folders = {path for r in repositories for path in r.root.rglob("*") if path.is_dir()}
+    assert [str(path) for path in folders if not any(path.iterdir())] == []
+
+
 def test_lines_end_alike_everywhere(distinct: list[Path]) -> None:
-    texts = [path for path in distinct if path.suffix != ".jpg"]
+    texts = [path for path in distinct if path.suffix not in PICTURES]
     assert [str(path) for path in texts if b"\r" in path.read_bytes()] == []
 
 
@@ -62,7 +73,7 @@ def test_nothing_of_the_template_is_left(distinct: list[Path]) -> None:
     left = [
         f"{path}: {line}"
         for path in distinct
-        if path.suffix != ".jpg"
+        if path.suffix not in PICTURES
         for line in f"{path.name}\n{path.read_text('utf-8', 'replace')}".splitlines()
         if re.search(r"<[<%#]|^\s*#%", line)
     ]
@@ -107,8 +118,9 @@ def test_runners_json_is_what_an_orchestrator_takes(repositories: list[Repositor
         assert runner["runner_url"] == "http://my-model:8000"
         assert runner["health_url"] == "http://my-model:8001/health"
         assert runner["healthy_status_code"] == 200
-        assert re.fullmatch(r"[\w-]+/my-model", runner["app"])
-        assert runner["mode"] == "single-shot"
+        app, mode = RUNNERS[repository.answers["pipeline"]]
+        assert runner["app"] == f"{app}/my-model"
+        assert runner["mode"] == mode
         assert runner["capacity"] == 1
         price = runner["price_info"]
         assert float(price["price"]) > 0

@@ -131,9 +131,9 @@ class Lifecycle:
 
     async def _shut_down(self, model: asyncio.Task[None], server: asyncio.Task[None]) -> bool:
         """False when something had to be cut."""
-#% if cookiecutter.pipeline == "live-video-to-video"
+        #% if cookiecutter.pipeline == "live-video-to-video"
         self._sessions.stop()
-#% endif
+        #% endif
         loop = asyncio.get_running_loop()
         end = loop.time() + self._settings.shutdown_grace_seconds - SERVER_SECONDS
         in_time = await self._wait_for_sessions(end - WORKER_SECONDS - ANSWER_SECONDS)

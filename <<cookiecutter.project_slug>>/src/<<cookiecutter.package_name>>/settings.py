@@ -69,17 +69,17 @@ class Settings(BaseSettings):
 
     BODY_TIMEOUT: for a request's body to arrive. LOAD_TIMEOUT: for one start of the model.
     SHUTDOWN_GRACE: from SIGTERM to the exit; containers are killed after 10 s by default.
-#% if cookiecutter.pipeline == "live-video-to-video"
+    #% if cookiecutter.pipeline == "live-video-to-video"
     JOB_TIMEOUT: for one call of the model. MAX_LATENCY: a frame that is older is dropped when the
     model does not keep up. CONTROL_TIMEOUT: a session whose control channel is silent for so long
     ends. SESSION_IDLE: so does one behind a live-runner proxy that gets no input for so long.
     VIDEO_ENCODER: `auto` takes h264_nvenc when a trial encode succeeds. UNPROCESSED_FRAMES: what
     becomes of those that the model failed on, and of all while it restarts. MAX_BODY_BYTES: the
     largest request, and the largest picture at 3 bytes a pixel.
-#% else
+    #% else
     JOB_TIMEOUT: for the model, from the moment a job reaches it. SEND_TIMEOUT: for a caller to
     read on in a stream. MAX_BODY_BYTES: the largest request and answer.
-#% endif
+    #% endif
     """
 
     model_config = SettingsConfigDict(
@@ -95,17 +95,17 @@ class Settings(BaseSettings):
     auth_token: SecretStr | None = None
     body_timeout_seconds: Seconds = 30
     load_timeout_seconds: Seconds = 300
-#% if cookiecutter.pipeline == "live-video-to-video"
+    #% if cookiecutter.pipeline == "live-video-to-video"
     job_timeout_seconds: Seconds = 10
     max_latency_seconds: Seconds = 0.5
     control_timeout_seconds: Seconds = 60
     session_idle_seconds: Seconds = 60
     video_encoder: Literal["auto", "libx264", "h264_nvenc"] = "auto"
     unprocessed_frames: Literal["pass", "drop"] = "pass"
-#% else
+    #% else
     job_timeout_seconds: Seconds = 60
     send_timeout_seconds: Seconds = 10
-#% endif
+    #% endif
     drain_seconds: float = Field(default=0, ge=0, le=86_400, allow_inf_nan=False)
     shutdown_grace_seconds: Annotated[Seconds, Field(ge=2)] = 8
     model: str = Field(default=f"{__package__}.model:Model", pattern=r"^[\w.]+:\w+$")

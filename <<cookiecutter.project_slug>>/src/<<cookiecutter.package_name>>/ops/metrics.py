@@ -52,7 +52,7 @@ class Metrics:
         )
         self.frames_in = Counter("byoc_frames_in", FRAMES_IN, registry=self.registry)
         self.frames_out = Counter("byoc_frames_out", FRAMES_OUT, registry=self.registry)
-#% if cookiecutter.pipeline == "live-video-to-video"
+        #% if cookiecutter.pipeline == "live-video-to-video"
         self.frames_dropped = Counter(
             "byoc_frames_dropped", "Frames dropped.", ["reason"], registry=self.registry
         )
@@ -63,7 +63,7 @@ class Metrics:
             "Frames passed through without the model.",
             registry=self.registry,
         )
-#% endif
+        #% endif
         self.errors = Counter("byoc_errors", "Errors by type.", ["type"], registry=self.registry)
         for error_type in ERROR_TYPES:
             self.errors.labels(type=error_type)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from harness import CAPABILITY, Server
+from jobs import do
 
 
 def error(answer: Any) -> dict[str, str | None]:
@@ -54,7 +55,7 @@ def test_bad_json_is_the_callers_mistake(server: Server) -> None:
 
 
 def test_the_models_refusal_reaches_the_caller(server: Server) -> None:
-    answer = server.do("refuse")
+    answer = do(server, "refuse")
     assert answer.status_code == 422
     assert error(answer) == {
         "type": "bad_request",

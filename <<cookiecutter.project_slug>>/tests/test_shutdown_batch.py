@@ -7,45 +7,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
-from <<cookiecutter.package_name>>.lifecycle import KEEP_ALIVE_SECONDS
-
-from harness import (
-    DEADLINE_SECONDS,
-    PACKAGE,
-    IdleConnection,
-    Server,
-    StartServer,
-    eventually,
-    size,
-    spawn,
-)
+from harness import DEADLINE_SECONDS, PACKAGE, Server, StartServer, eventually, size
+from jobs import do, send
 
 LARGE_BODY = bytes(16_000_000)  # more than sockets hold: the answer comes while it is sent
-USUAL_KEEP_ALIVE_SECONDS = 5  # of uvicorn, unless it is told otherwise
-
-
-@pytest.fixture(scope="module", autouse=True)
-def idle(server: Server) -> Iterator[IdleConnection]:
-    """Left alone from the first test on."""
-    idle = IdleConnection(server)
-    yield idle
-    idle.connection.close()
-
-
-def test_an_idle_server_stops(start_server: StartServer, tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
-    with start_server(CHAOS_CLOSED=str(closed)) as server:
-        worker = server.worker()
-        assert server.stop() == 0
-        assert size(closed) == 1
-        assert not Path(f"/proc/{worker}").exists()
-        assert [event["in_time"] for event in server.events("stopped")] == [True]
 
 
 def test_jobs_in_flight_are_answered(start_server: StartServer, tmp_path: Path) -> None:
@@ -54,18 +24,18 @@ def test_jobs_in_flight_are_answered(start_server: StartServer, tmp_path: Path) 
     order = {"mark": str(mark), "file": str(release)}
     stream = {"values": [1], "then": "wait_for_file", **order}
     with start_server(BYOC_CAPACITY="8") as server:
-        jobs = [server.send("wait_for_file", **order) for _ in range(3)]
-        streams = [server.send("stream", **stream) for _ in range(2)]
+        jobs = [send(server, "wait_for_file", **order) for _ in range(3)]
+        streams = [send(server, "stream", **stream) for _ in range(2)]
         eventually(lambda: size(mark) and server.metric("byoc_sessions_active") == 5)
         server.process.send_signal(signal.SIGTERM)
         eventually(lambda: server.events("admission closed"))
-        refused = server.do("echo")
+        refused = do(server, "echo")
         assert (refused.status_code, refused.json()["error"]["type"]) == (503, "capacity")
         assert refused.headers["Retry-After"]
         assert refused.headers["Connection"] == "close"
         until = time.monotonic() + 0.5  # a server that closes its socket first would have done so
         while time.monotonic() < until:
-            assert server.do("echo").status_code == 503
+            assert do(server, "echo").status_code == 503
         late = HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_SECONDS)
         late.request("POST", "/run", LARGE_BODY)
         assert late.getresponse().status == 503
@@ -82,7 +52,7 @@ def test_at_the_deadline_open_jobs_are_answered_503(
 ) -> None:
     mark = tmp_path / "mark"
     with start_server(BYOC_CAPACITY="8", BYOC_SHUTDOWN_GRACE_SECONDS="2") as server:
-        jobs = [server.send("wait", seconds=600, mark=str(mark)) for _ in range(2)]
+        jobs = [send(server, "wait", seconds=600, mark=str(mark)) for _ in range(2)]
         eventually(lambda: size(mark) and server.metric("byoc_sessions_active") == 2)
         assert server.stop() == 1
         for job in jobs:
@@ -123,53 +93,14 @@ def test_at_the_deadline_open_streams_are_ended(start_server: StartServer) -> No
         assert rest[-2:] == ["data: [DONE]", ""]
 
 
-def test_a_model_that_does_not_close_is_killed(start_server: StartServer) -> None:
-    with start_server(CHAOS_CLOSE="wait", BYOC_SHUTDOWN_GRACE_SECONDS="2") as server:
-        worker = server.worker()
-        assert server.stop() == 1
-        assert not Path(f"/proc/{worker}").exists()
-        assert server.events("model's process killed at the deadline")
-
-
-def test_stop_while_python_starts(tmp_path: Path) -> None:
-    """The first import from outside is late, and says that it has begun."""
-    begun = tmp_path / "begun"
-    (tmp_path / "pydantic.py").write_text(
-        f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\ntime.sleep(600)\n"
-    )
-    process = spawn(tmp_path / "log", ["-m", PACKAGE], PYTHONPATH=str(tmp_path))
-    eventually(begun.exists)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(DEADLINE_SECONDS) == 0
-
-
-def test_stop_while_the_model_loads(start_server: StartServer) -> None:
-    with start_server(ready=False, CHAOS_LOAD="wait") as server:
-        assert server.ops.get("/health").json() == {"status": "loading"}
-        assert server.ops.get("/health").status_code == 503
-        assert server.ops.get("/livez").status_code == 200
-        assert server.do("echo").json()["error"]["type"] == "capacity"
-        assert server.stop() == 0
-
-
-def test_stop_while_the_model_restarts(start_server: StartServer, tmp_path: Path) -> None:
-    mark, release = tmp_path / "mark", tmp_path / "release"
-    with start_server(
-        CHAOS_LOAD="wait_for_file_when_second", CHAOS_MARK=str(mark), CHAOS_FILE=str(release)
-    ) as server:
-        os.kill(server.worker(), signal.SIGKILL)
-        eventually(lambda: size(mark) == 2)
-        assert server.stop() == 0
-
-
 def test_drain_lets_sessions_end_by_themselves(start_server: StartServer, tmp_path: Path) -> None:
     mark, release, closed = tmp_path / "mark", tmp_path / "release", tmp_path / "closed"
     with start_server(BYOC_CAPACITY="8", CHAOS_CLOSED=str(closed)) as server:
-        job = server.send("wait_for_file", mark=str(mark), file=str(release))
+        job = send(server, "wait_for_file", mark=str(mark), file=str(release))
         eventually(lambda: size(mark))
         server.process.send_signal(signal.SIGUSR1)
         eventually(lambda: server.events("admission closed"))
-        assert server.do("echo").status_code == 503
+        assert do(server, "echo").status_code == 503
         assert server.ops.get("/health").json() == {"status": "ok"}
         release.touch()
         assert job.result().json() == "seen"
@@ -196,8 +127,8 @@ def test_the_drain_command_waits_for_the_sessions(
     with start_server() as server:
         idle = drain(server, "0")
         assert (idle.returncode, idle.stderr) == (0, "BYOC_DRAIN_SECONDS is 0: no drain phase\n")
-        assert server.do("echo").status_code == 200
-        job = server.send("wait_for_file", mark=str(mark), file=str(release))
+        assert do(server, "echo").status_code == 200
+        job = send(server, "wait_for_file", mark=str(mark), file=str(release))
         eventually(lambda: size(mark))
         late = drain(server, "0.1")
         assert (late.returncode, late.stderr) == (1, "sessions are still open\n")
@@ -208,11 +139,3 @@ def test_the_drain_command_waits_for_the_sessions(
         absent = drain(server, "10")
         assert absent.returncode == 1
         assert "BYOC_OPS_PORT" in absent.stderr
-
-
-def test_idle_connections_are_kept_for_orchestrators(idle: IdleConnection) -> None:
-    """They reuse one for up to 90 s; a server that closes it first loses its capability."""
-    assert KEEP_ALIVE_SECONDS > 90
-    time.sleep(max(0, idle.since + USUAL_KEEP_ALIVE_SECONDS + 0.5 - time.monotonic()))
-    idle.connection.request("GET", "/health")
-    assert idle.connection.getresponse().status == 200

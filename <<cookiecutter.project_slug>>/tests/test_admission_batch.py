@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import Server, StartServer, eventually, run_server, size
+from jobs import do, send
 
 LIMIT = 1_000_000
 TOKEN = "a-token-that-nobody-may-see"
@@ -45,9 +46,9 @@ def answer_on(connection: socket.socket) -> http.client.HTTPResponse:
 
 def test_over_capacity_is_refused_at_once(small: Server, tmp_path: Path) -> None:
     release = tmp_path / "release"
-    running = [small.send("wait_for_file", file=str(release)) for _ in range(2)]
+    running = [send(small, "wait_for_file", file=str(release)) for _ in range(2)]
     eventually(lambda: small.metric("byoc_sessions_active") == 2)
-    refused = small.do("echo")
+    refused = do(small, "echo")
     assert refused.status_code == 503
     assert int(refused.headers["Retry-After"]) >= 1
     assert refused.json()["error"]["type"] == "capacity"
@@ -55,12 +56,12 @@ def test_over_capacity_is_refused_at_once(small: Server, tmp_path: Path) -> None
     release.touch()
     assert [job.result().json() for job in running] == ["seen", "seen"]
     assert small.metric("byoc_sessions_active") == 0
-    assert small.do("echo").status_code == 200
+    assert do(small, "echo").status_code == 200
 
 
 def test_a_refusal_does_not_wait_for_the_body(small: Server, tmp_path: Path) -> None:
     release = tmp_path / "release"
-    running = [small.send("wait_for_file", file=str(release)) for _ in range(2)]
+    running = [send(small, "wait_for_file", file=str(release)) for _ in range(2)]
     eventually(lambda: small.metric("byoc_sessions_active") == 2)
     with request(small, "Content-Length: 1000") as connection:
         assert answer_on(connection).status == 503
@@ -71,7 +72,7 @@ def test_a_refusal_does_not_wait_for_the_body(small: Server, tmp_path: Path) -> 
 def test_calls_reach_the_model_one_at_a_time(small: Server, tmp_path: Path) -> None:
     mark, release = tmp_path / "mark", tmp_path / "release"
     order = {"mark": str(mark), "file": str(release)}
-    running = [small.send("wait_for_file", **order) for _ in range(2)]
+    running = [send(small, "wait_for_file", **order) for _ in range(2)]
     eventually(lambda: small.metric("byoc_sessions_active") == 2 and size(mark))
     assert size(mark) == 1
     release.touch()
@@ -82,7 +83,7 @@ def test_calls_reach_the_model_one_at_a_time(small: Server, tmp_path: Path) -> N
 def test_a_model_that_says_nothing_is_called_by_one_thread(start_server: StartServer) -> None:
     with start_server(BYOC_MODEL="chaos:Bare", BYOC_CAPACITY="4") as server:
         assert [event["lanes"] for event in server.events("model loaded")] == [1]
-        assert server.do("anything").json() == "bare"
+        assert do(server, "anything").json() == "bare"
 
 
 def test_a_caller_who_hangs_up_frees_the_slot(small: Server, tmp_path: Path) -> None:
@@ -98,7 +99,7 @@ def test_a_caller_who_hangs_up_frees_the_slot(small: Server, tmp_path: Path) -> 
     eventually(lambda: small.metric("byoc_sessions_active") == 0)
     assert small.errors("cancelled") == cancelled + 2
     release.touch()
-    assert small.do("echo").status_code == 200
+    assert do(small, "echo").status_code == 200
     assert size(mark) == 1, "the model was given a job that nobody waits for"
 
 
@@ -110,7 +111,7 @@ def test_a_caller_who_hangs_up_ends_the_stream(small: Server, tmp_path: Path) ->
         connection.sendall(body)
         assert answer_on(connection).status == 200
     eventually(lambda: size(closed))
-    assert small.do("echo").status_code == 200
+    assert do(small, "echo").status_code == 200
 
 
 def test_a_body_that_breaks_off_frees_the_slot(small: Server) -> None:
@@ -163,7 +164,7 @@ def test_a_wrong_token_is_401(small: Server, value: str) -> None:
 
 def test_nothing_but_a_wrong_token_is_401(small: Server) -> None:
     """Orchestrators drop the capability on a 401."""
-    answers = [small.do(do) for do in ("refuse", "fail", "leave", "unsendable", "unknown")]
+    answers = [do(small, name) for name in ("refuse", "fail", "leave", "unsendable", "unknown")]
     answers.append(small.jobs.post("/nothing"))
     answers.append(small.jobs.get("/health", headers={"Authorization": ""}))
     assert 401 not in {answer.status_code for answer in answers}

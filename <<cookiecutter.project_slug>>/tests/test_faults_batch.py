@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from <<cookiecutter.package_name>>.engine.supervisor import MAX_DELAY_SECONDS, longer
-
 from harness import Server, StartServer, eventually, run_server, size
+from jobs import do, send
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +39,7 @@ def three_lanes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def parallel(three_lanes: Server) -> Server:
     """That server, once it is sound again."""
-    eventually(lambda: three_lanes.do("echo").is_success)
+    eventually(lambda: do(three_lanes, "echo").is_success)
     return three_lanes
 
 
@@ -53,7 +52,7 @@ def kill_worker(server: Server) -> None:
 
 def wait_for_restart(server: Server, worker: int) -> None:
     eventually(lambda: server.worker() != worker, "a new worker")
-    eventually(lambda: server.do("echo").status_code == 200, "jobs are served again")
+    eventually(lambda: do(server, "echo").status_code == 200, "jobs are served again")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +71,7 @@ def test_a_failed_job_costs_only_itself(
     frail: Server, behaviour: str, order: dict[str, int], status: int, error_type: str
 ) -> None:
     worker, before = frail.worker(), frail.errors(error_type)
-    answer = frail.do(behaviour, **order)
+    answer = do(frail, behaviour, **order)
     assert answer.status_code == status
     error = answer.json()["error"]
     assert error["type"] == error_type
@@ -80,11 +79,11 @@ def test_a_failed_job_costs_only_itself(
     assert behaviour != "bytes" or "BYOC_MAX_BODY_BYTES" in error["message"]
     assert "not for the caller" not in answer.text
     assert frail.errors(error_type) == before + 1
-    assert frail.do("pid").json() == worker
+    assert do(frail, "pid").json() == worker
 
 
 def test_an_answer_of_the_limit_is_sent(frail: Server) -> None:
-    assert frail.do("bytes", size=1_000_000).content == bytes(1_000_000)
+    assert do(frail, "bytes", size=1_000_000).content == bytes(1_000_000)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +101,7 @@ def test_a_lost_process_is_replaced(
 ) -> None:
     worker, before = frail.worker(), frail.errors(error_type)
     restarts = frail.metric("byoc_worker_restarts_total") or 0
-    answer = frail.do(behaviour, **order)
+    answer = do(frail, behaviour, **order)
     assert answer.status_code == status
     assert answer.json()["error"]["type"] == error_type
     assert ("Retry-After" in answer.headers) == (status == 503)
@@ -114,14 +113,14 @@ def test_a_lost_process_is_replaced(
 
 def test_the_parts_of_a_stream_share_the_jobs_time(frail: Server) -> None:
     worker = frail.worker()
-    answer = frail.do("drip", seconds=0.3)
+    answer = do(frail, "drip", seconds=0.3)
     assert 1 <= answer.text.count('"drop"') <= 3
     assert '"type": "timeout"' in answer.text
     wait_for_restart(frail, worker)
 
 
 def test_what_the_model_has_started_ends_with_it(frail: Server) -> None:
-    worker, child = frail.worker(), frail.do("child").json()
+    worker, child = frail.worker(), do(frail, "child").json()
     os.kill(worker, signal.SIGKILL)
     eventually(lambda: not runs(child), "the child is gone")
     wait_for_restart(frail, worker)
@@ -135,7 +134,7 @@ def runs(pid: int) -> bool:
 
 def test_a_kill_9_at_work_is_answered(frail: Server, tmp_path: Path) -> None:
     worker, mark = frail.worker(), tmp_path / "mark"
-    job = frail.send("wait", seconds=0.9, mark=str(mark))
+    job = send(frail, "wait", seconds=0.9, mark=str(mark))
     eventually(lambda: size(mark))
     os.kill(worker, signal.SIGKILL)
     answer = job.result()
@@ -153,13 +152,19 @@ def test_a_kill_9_at_rest_is_counted(frail: Server) -> None:
 
 def test_waiting_jobs_survive_a_crash(frail: Server, tmp_path: Path) -> None:
     worker, mark = frail.worker(), tmp_path / "mark"
-    first = frail.send("wait", seconds=0.9, mark=str(mark))
+    first = send(frail, "wait", seconds=0.9, mark=str(mark))
     eventually(lambda: size(mark))
-    waiting = [frail.send("echo") for _ in range(3)]
+    waiting = [send(frail, "echo") for _ in range(3)]
     eventually(lambda: frail.metric("byoc_sessions_active") == 4)
     os.kill(worker, signal.SIGKILL)
     assert first.result().status_code == 503
     assert [job.result().status_code for job in waiting] == [200, 200, 200]
+
+
+def test_jobs_are_refused_while_the_model_loads(start_server: StartServer) -> None:
+    with start_server(ready=False, CHAOS_LOAD="wait") as server:
+        answer = do(server, "echo")
+        assert (answer.status_code, answer.json()["error"]["type"]) == (503, "capacity")
 
 
 def test_new_jobs_are_refused_while_the_model_restarts(
@@ -172,7 +177,7 @@ def test_new_jobs_are_refused_while_the_model_restarts(
         worker = server.worker()
         os.kill(worker, signal.SIGKILL)
         eventually(lambda: size(mark) == 2, "the model loads again")
-        answer = server.do("echo")
+        answer = do(server, "echo")
         assert (answer.status_code, answer.json()["error"]["type"]) == (503, "capacity")
         assert answer.headers["Retry-After"]
         for client in (server.jobs, server.ops):
@@ -183,9 +188,9 @@ def test_new_jobs_are_refused_while_the_model_restarts(
 
 def test_neighbours_of_a_hang_are_tried_once_more(parallel: Server, tmp_path: Path) -> None:
     hung, neighbour = tmp_path / "hung", tmp_path / "neighbour"
-    guilty = parallel.send("wait", seconds=600, mark=str(hung))
+    guilty = send(parallel, "wait", seconds=600, mark=str(hung))
     eventually(lambda: size(hung) and time.time() > hung.stat().st_mtime + 1, "its time runs out")
-    innocent = parallel.send("wait_when_first", mark=str(neighbour))
+    innocent = send(parallel, "wait_when_first", mark=str(neighbour))
     assert guilty.result().status_code == 504
     assert innocent.result().json() == "survived"
     assert (size(hung), size(neighbour)) == (1, 2)
@@ -199,12 +204,12 @@ def test_neighbours_of_a_crash_are_tried_once_more(parallel: Server, tmp_path: P
     """
     marks = [tmp_path / name for name in ("one", "two", "killer", "new")]
     crash = tmp_path / "crash"
-    innocent = [parallel.send("wait_when_first", mark=str(mark)) for mark in marks[:2]]
+    innocent = [send(parallel, "wait_when_first", mark=str(mark)) for mark in marks[:2]]
     eventually(lambda: size(marks[0]) and size(marks[1]))
-    guilty = parallel.send("crash_twice", mark=str(marks[2]), file=str(crash))
+    guilty = send(parallel, "crash_twice", mark=str(marks[2]), file=str(crash))
     assert [job.result().json() for job in innocent] == ["survived", "survived"]
     eventually(lambda: size(marks[2]) == 2)
-    innocent.append(parallel.send("wait_when_first", mark=str(marks[3])))
+    innocent.append(send(parallel, "wait_when_first", mark=str(marks[3])))
     eventually(lambda: size(marks[3]))
     crash.touch()
     assert guilty.result().json()["error"]["type"] == "worker_crash"
@@ -215,7 +220,7 @@ def test_neighbours_of_a_crash_are_tried_once_more(parallel: Server, tmp_path: P
 def test_a_stream_that_has_begun_is_not_begun_again(parallel: Server, tmp_path: Path) -> None:
     mark, neighbour = tmp_path / "mark", tmp_path / "neighbour"
     order = {"do": "stream", "values": [1], "then": "wait", "seconds": 600, "mark": str(mark)}
-    innocent = parallel.send("wait_when_first", mark=str(neighbour))
+    innocent = send(parallel, "wait_when_first", mark=str(neighbour))
     eventually(lambda: size(neighbour))
     with parallel.jobs.stream("POST", "/run", json=order) as answer:
         lines = answer.iter_lines()
@@ -229,7 +234,7 @@ def test_a_stream_that_has_begun_is_not_begun_again(parallel: Server, tmp_path: 
 def test_a_model_that_allows_it_is_called_in_parallel(parallel: Server, tmp_path: Path) -> None:
     mark, release = tmp_path / "mark", tmp_path / "release"
     order = {"mark": str(mark), "file": str(release)}
-    jobs = [parallel.send("wait_for_file", **order) for _ in range(4)]
+    jobs = [send(parallel, "wait_for_file", **order) for _ in range(4)]
     eventually(lambda: parallel.metric("byoc_sessions_active") == 4 and size(mark) == 3)
     release.touch()
     assert [job.result().status_code for job in jobs] == [200, 200, 200, 200]
@@ -260,7 +265,7 @@ def test_nothing_is_left_after_any_end(start_server: StartServer, tmp_path: Path
             wait_for_restart(server, worker)
         assert len(shared_memory(supervisor)) == held
         assert set(Path("/dev/shm").iterdir()) <= named
-        server.send("hold", seconds=600, mark=str(mark))
+        send(server, "hold", seconds=600, mark=str(mark))
         eventually(lambda: size(mark))
         os.kill(supervisor, signal.SIGKILL)
         eventually(lambda: not Path(f"/proc/{server.worker()}").exists(), "the worker is gone")
@@ -273,18 +278,10 @@ def test_restarts_back_off_and_only_failures_in_a_row_count(
     mark = str(tmp_path / "mark")
     with start_server(CHAOS_LOAD="start_by_plan", CHAOS_PLAN="+--+-+", CHAOS_MARK=mark) as server:
         kill_worker(server)
-        assert server.do("echo").is_success
+        assert do(server, "echo").is_success
         kill_worker(server)
         pauses = [event["after_seconds"] for event in server.events("model starts again")]
         assert pauses == [0.1, 0.2, 0.4, 0, 0.1]
-
-
-def test_the_back_off_is_bounded() -> None:
-    pauses = [0.0]
-    while len(pauses) < 20:
-        pauses.append(longer(pauses[-1]))
-    assert pauses == sorted(pauses)
-    assert pauses[-1] == MAX_DELAY_SECONDS <= 10
 
 
 def test_jobs_that_wait_are_answered_when_the_model_is_given_up(
@@ -294,32 +291,10 @@ def test_jobs_that_wait_are_answered_when_the_model_is_given_up(
     with start_server(
         BYOC_CAPACITY="2", CHAOS_LOAD="start_by_plan", CHAOS_PLAN="+---", CHAOS_MARK=str(starts)
     ) as server:
-        jobs = [server.send("wait", seconds=600, mark=str(mark)) for _ in range(2)]
+        jobs = [send(server, "wait", seconds=600, mark=str(mark)) for _ in range(2)]
         eventually(lambda: size(mark) and server.metric("byoc_sessions_active") == 2)
         os.kill(server.worker(), signal.SIGKILL)
         for job in jobs:
             answer = job.result()
             assert (answer.status_code, answer.json()["error"]["type"]) == (503, "worker_crash")
         assert server.wait_exit() == 1
-
-
-def test_a_model_that_fails_to_load_ends_the_container(start_server: StartServer) -> None:
-    with start_server(ready=False, CHAOS_LOAD="crash") as server:
-        assert server.ops.get("/health").json() == {"status": "loading"}
-        assert server.wait_exit() == 1
-        assert len(server.events("worker failed to start")) == 3
-        assert [event["reason"] for event in server.events("model unavailable")]
-
-
-def test_a_model_that_loads_for_ever_ends_the_container(start_server: StartServer) -> None:
-    with start_server(ready=False, CHAOS_LOAD="wait", BYOC_LOAD_TIMEOUT_SECONDS="0.8") as server:
-        assert server.do("echo").status_code == 503
-        assert server.wait_exit() == 1
-        (event,) = server.events("model unavailable")
-        assert "0.8 s" in event["reason"]
-
-
-def test_a_model_that_can_not_be_imported_ends_the_container(start_server: StartServer) -> None:
-    with start_server(ready=False, BYOC_MODEL="nowhere:Model") as server:
-        assert server.wait_exit() == 1
-        assert "No module named 'nowhere'" in server.log()

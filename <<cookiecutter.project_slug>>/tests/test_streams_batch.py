@@ -10,13 +10,14 @@ import pytest
 from <<cookiecutter.package_name>>.sse import MAX_LINE_BYTES, events
 
 from harness import Server, StartServer, eventually, size
+from jobs import do
 
 RELAY_LINE_BYTES = 65_535
 
 
 def stream(server: Server, behaviour: str, **order: Any) -> tuple[list[str], bytes]:
     """The lines of a stream and the whole of it, of which the form is checked."""
-    answer = server.do(behaviour, **order)
+    answer = do(server, behaviour, **order)
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "text/event-stream"
     assert max(map(len, answer.content.split(b"\n"))) <= RELAY_LINE_BYTES
@@ -87,7 +88,7 @@ def test_an_error_is_told_inside_the_stream(
     assert parts == [1, 2]
     assert error["error"]["type"] == error_type
     assert server.errors(error_type) == before + 1
-    eventually(lambda: server.do("echo").status_code == 200)
+    eventually(lambda: do(server, "echo").status_code == 200)
 
 
 def test_events_come_as_they_are_made(server: Server, tmp_path: Path) -> None:
@@ -116,7 +117,7 @@ def test_a_reader_who_stops_reading_does_not_hold_the_model(
         eventually(lambda: server.metric("byoc_sessions_active") == 0)
         assert server.errors("timeout") == 1
         assert server.metric("byoc_worker_restarts_total") == 0
-        assert server.do("echo").status_code == 200
+        assert do(server, "echo").status_code == 200
 
 
 def test_a_reader_who_is_slow_does_not_hold_the_model(

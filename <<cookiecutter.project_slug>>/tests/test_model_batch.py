@@ -21,6 +21,12 @@ def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def photo() -> bytes:
+    """A JPEG photograph of 512 x 600 pixels."""
+    return (Path(__file__).parent / "data" / "grace_hopper.jpg").read_bytes()
+
+
 def order(photo: bytes, **parameters: Any) -> dict[str, Any]:
     return {"image": base64.b64encode(photo).decode(), **parameters}
 
