@@ -1,0 +1,175 @@
+"""The job port: the routes that orchestrators and live-runner proxies call."""
+
+import asyncio
+import re
+import secrets
+import uuid
+from contextlib import suppress
+from typing import Any
+
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from .engine.dispatcher import Dispatcher
+from .engine.supervisor import Supervisor
+from .errors import JobError
+from .live import Channels, Live, LiveSession
+from .media.codec import choose_encoder
+from .ops.health import Health
+from .ops.metrics import Metrics
+from .requests import LegacyStart, RunnerStart, Start, Update, callback, read
+from .sessions import Sessions
+from .settings import Settings
+from .trickle import is_gone
+
+IDENTIFIER = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+STREAM_HEADERS = ("X-Stream-Id", "Livepeer-Session-Id")
+PROBE_SECONDS = 2
+END_SECONDS = 8
+# Any other status is taken for success by the caller of the legacy door (contract §6).
+LEGACY_STATUSES = (400, 401, 422)
+
+
+class Door:
+    """Lets sessions in."""
+
+    def __init__(
+        self, live: Live, sessions: Sessions, supervisor: Supervisor, settings: Settings
+    ) -> None:
+        self._live = live
+        self._sessions = sessions
+        self._supervisor = supervisor
+        self._seconds = settings.body_timeout_seconds
+
+    async def start(self, request: Request, kind: type[Start]) -> dict[str, Any]:
+        """From a BYOC orchestrator, or from a live-runner proxy."""
+        self._supervisor.require_ready()
+        runner = callback(request)
+        if runner:
+            body = await read(request, RunnerStart, self._seconds)
+            session_id = stream_id(request)
+            await self._make_room(session_id)
+            channels, answer = await runner.create_channels()
+            self._enter(session_id, channels, body.params, runner.release)
+            return {"session_id": session_id, **answer}
+        start = await read(request, kind, self._seconds)
+        named = (start.gateway_request_id, start.stream_id, uuid.uuid4().hex)
+        session_id = stream_id(request, *named)
+        await self._make_room(session_id)
+        self._enter(session_id, start.channels, start.params, None)
+        return {"session_id": session_id}
+
+    def _enter(
+        self, session_id: str, channels: Channels, params: dict[str, Any], release: Any
+    ) -> None:
+        self._sessions.enter(LiveSession(self._live, session_id, channels, params, release))
+
+    async def _make_room(self, session_id: str) -> None:
+        """End a session of this name whose channels are gone; JobError when they are not."""
+        if stale := self._sessions.get(session_id):
+            if not await is_gone(stale.channels.subscribe_url, PROBE_SECONDS):
+                words = f"stream {session_id} is running already: stop it first"
+                raise JobError("bad_request", words, field="X-Stream-Id", status=409)
+            stale.cut()
+            await ended(stale)
+        self._sessions.require_room()
+
+
+def create_app(
+    settings: Settings,
+    sessions: Sessions,
+    supervisor: Supervisor,
+    dispatcher: Dispatcher,
+    metrics: Metrics,
+    health: Health,
+) -> FastAPI:
+    """Raises SettingsError when the video encoder does not work."""
+    live = Live(settings, dispatcher, metrics, choose_encoder(settings.video_encoder))
+    door = Door(live, sessions, supervisor, settings)
+    token = settings.auth_token and b"Bearer " + settings.auth_token.get_secret_value().encode()
+    app = FastAPI(title=settings.capability_name, docs_url=None, redoc_url=None)
+
+    async def authorize(request: Request) -> None:
+        given = request.headers.get("authorization", "").encode("latin-1")
+        if token and not secrets.compare_digest(given, token):
+            raise JobError("auth", "the bearer token is missing or wrong", field="Authorization")
+
+    authorized = [Depends(authorize)]
+
+    @app.get("/health")
+    async def get_health() -> Response:
+        return health.response()
+
+    @app.post("/stream/start", dependencies=authorized)
+    async def start(request: Request) -> Response:
+        """Start a session on the channels in the body; media flows after this answer."""
+        return JSONResponse(await door.start(request, Start))
+
+    @app.post("/stream/stop", dependencies=authorized)
+    async def stop(request: Request) -> Response:
+        """End a session; answers once all of its output has been sent. Can be repeated."""
+        if session := sessions.get(stream_id(request)):
+            session.stop("stopped")
+            await ended(session)
+        return JSONResponse({"status": "stopped"})
+
+    @app.post("/stream/params", dependencies=authorized)
+    async def params(request: Request) -> Response:
+        """Change a session's parameters; an event tells what the model says of them."""
+        session = sessions.get(stream_id(request))
+        update = await read(request, Update, settings.body_timeout_seconds)
+        if session is None:
+            raise JobError("bad_request", "no such stream", field="X-Stream-Id", status=404)
+        session.update(update.params)
+        return JSONResponse({"status": "accepted"})
+
+    @app.get("/stream/status", dependencies=authorized)
+    async def status() -> Response:
+        """Every session's state, frames and latency."""
+        return JSONResponse({"sessions": [session.status() for session in sessions.all()]})
+
+    @app.post("/live-video-to-video", dependencies=authorized)
+    async def legacy(request: Request) -> Response:
+        """The same as /stream/start, in the words of the legacy AI worker."""
+        if callback(request):
+            return JSONResponse(await door.start(request, Start))
+        try:
+            return JSONResponse(await door.start(request, LegacyStart))
+        except JobError as error:
+            metrics.errors.labels(type=error.type).inc()
+            status = error.status if error.status in LEGACY_STATUSES else 500
+            return JSONResponse({"detail": {"msg": error.message}}, status)
+
+    @app.exception_handler(JobError)
+    async def job_error(request: Request, error: JobError) -> Response:
+        metrics.errors.labels(type=error.type).inc()
+        return respond(error)
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        metrics.errors.labels(type="bad_request").inc()
+        message = f"{request.method} {request.url.path}: {error.detail.lower()}"
+        return respond(JobError("bad_request", message, status=error.status_code))
+
+    return app
+
+
+def respond(error: JobError) -> Response:
+    return Response(error.json(), error.status, error.headers(), "application/json")
+
+
+def stream_id(request: Request, *otherwise: str | None) -> str:
+    """Which session the request is about: by its headers, else the first that is given."""
+    named = [request.headers.get(name) for name in STREAM_HEADERS]
+    found = next((value for value in (*named, *otherwise) if value), "")
+    if not IDENTIFIER.fullmatch(found):
+        words = "X-Stream-Id: must be 1 to 128 letters, digits, '.', '_', ':' or '-'"
+        raise JobError("bad_request", words, field="X-Stream-Id")
+    return found
+
+
+async def ended(session: LiveSession) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(END_SECONDS):
+            await session.ended()

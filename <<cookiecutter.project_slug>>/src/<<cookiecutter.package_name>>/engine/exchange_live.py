@@ -1,0 +1,34 @@
+"""What is said on a lane: the supervisor sends a `Task`, the worker answers with one `Reply`.
+
+Pictures lie in the lane's two frame buffers as packed RGB rows, 3 bytes a pixel.
+"""
+
+from typing import Literal, NamedTuple
+
+from ..errors import ErrorType
+
+
+class Task(NamedTuple):
+    """`params` is a JSON object, `height` and `width` are those of the picture.
+
+    The first `params` of a session open it.
+    """
+
+    kind: Literal["params", "frame", "close"]
+    session_id: str
+    params: str = ""
+    height: int = 0
+    width: int = 0
+
+
+class Reply(NamedTuple):
+    """`events` and `data` are JSON texts that the model has emitted."""
+
+    kind: Literal["done", "picture", "dropped", "error"]
+    height: int = 0
+    width: int = 0
+    events: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+    error: ErrorType = "internal"
+    message: str = ""
+    field: str | None = None

@@ -1,0 +1,88 @@
+"""What a model sees of the container."""
+
+import json
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
+
+type Json = dict[str, Any] | list[Any] | str | int | float | bool | None
+type Params = dict[str, Any]
+type Picture = NDArray[np.uint8]
+
+# Gateways relay data line by line and stumble over a line of 65,536 bytes (media/segment_rw.go).
+MAX_MESSAGE_BYTES = 65_000
+MAX_MESSAGES = 100
+
+
+class InvalidRequestError(Exception):
+    """The caller's mistake: raise it from `update_params`, the caller is told in these words."""
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+
+def parse[M: BaseModel](kind: type[M], params: Params) -> M:
+    """Parameters of this kind; raises InvalidRequestError naming the first bad field."""
+    try:
+        return kind.model_validate(params)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(map(str, first["loc"])) or "params"
+        raise InvalidRequestError(f"{field}: {first['msg']}", field) from None
+
+
+class Session:
+    """One caller's stream, as its model sees it.
+
+    What is emitted is sent with the answer to the call that is being served.
+    """
+
+    def __init__(self, session_id: str) -> None:
+        self.id = session_id
+        self.events: list[str] = []
+        self.data: list[str] = []
+
+    def emit_event(self, event: Params) -> None:
+        """An event of the model's own; raises ValueError when it is too long or no JSON."""
+        self._emit(self.events, event)
+
+    def emit_data(self, data: Json) -> None:
+        """One line of the data channel; raises ValueError when it is too long or no JSON."""
+        self._emit(self.data, data)
+
+    def _emit(self, messages: list[str], message: Json) -> None:
+        text = json.dumps(message, allow_nan=False, separators=(",", ":"))
+        if len(text) > MAX_MESSAGE_BYTES:
+            raise ValueError(f"a message of {len(text)} bytes is over {MAX_MESSAGE_BYTES}")
+        if len(messages) == MAX_MESSAGES:
+            raise ValueError(f"more than {MAX_MESSAGES} messages in one call")
+        messages.append(text)
+
+
+class StreamProtocol[P](Protocol):
+    """The state of one session, used by one thread at a time."""
+
+    def update_params(self, params: Params) -> P:
+        """All parameters as the caller set them; returns them as `process_frame` wants them."""
+
+    def process_frame(self, frame: Picture, params: P) -> Picture | None:
+        """(height, width, 3) RGB in, read-only, valid during the call; any size out, None drops."""
+
+    def close(self) -> None: ...
+
+
+class ModelProtocol(Protocol):
+    """`MAX_PARALLEL` is how many sessions may be served at once; 1 unless the model says so."""
+
+    MAX_PARALLEL: int
+
+    def load(self, weights: Path) -> None: ...
+
+    def open(self, session: Session) -> StreamProtocol[Any]: ...
+
+    def close(self) -> None: ...

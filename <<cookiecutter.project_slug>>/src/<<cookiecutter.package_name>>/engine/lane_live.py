@@ -1,0 +1,68 @@
+"""The supervisor's end of a lane: one call of the model at a time, from a thread that may wait."""
+
+import socket
+from contextlib import suppress
+from typing import Self
+
+import numpy as np
+from av import VideoFrame
+
+from ..errors import WorkerLostError
+from .exchange import Reply, Task
+from .frames import FrameBuffer
+from .messages import decode, encode
+
+
+class Lane:
+    """A stream socket for words, a frame buffer each way for pictures."""
+
+    def __init__(self, connection: socket.socket, max_body_bytes: int) -> None:
+        self._connection = connection
+        self._lines = connection.makefile("rb")
+        self.body = FrameBuffer.create(max_body_bytes)
+        self.answer = FrameBuffer.create(max_body_bytes)
+
+    @classmethod
+    async def open(cls, control: socket.socket, max_body_bytes: int) -> Self:
+        """Make a lane and send the worker its ends of it."""
+        ours, theirs = socket.socketpair()
+        lane = cls(ours, max_body_bytes)
+        with theirs:
+            socket.send_fds(control, [b"+"], [theirs.fileno(), lane.body.fd, lane.answer.fd])
+        return lane
+
+    def put(self, picture: VideoFrame) -> None:
+        """Copy an rgb24 picture to where the worker reads it; FrameTooLargeError if too large."""
+        plane = picture.planes[0]
+        rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+        self.body.write(np.ascontiguousarray(rows[:, : 3 * picture.width]))
+
+    def exchange(self, task: Task, seconds: float) -> Reply:
+        """Have the worker do it; TimeoutError after `seconds`, WorkerLostError when it is gone."""
+        self._connection.settimeout(seconds)
+        try:
+            self._connection.sendall(encode(task))
+            line = self._lines.readline()
+        except (BrokenPipeError, ConnectionResetError):
+            raise WorkerLostError from None
+        if not line.endswith(b"\n"):
+            raise WorkerLostError
+        return decode(Reply, line)
+
+    def take(self, reply: Reply) -> VideoFrame:
+        """The picture that the worker answered with, as rgb24."""
+        size = 3 * reply.height * reply.width
+        picture = np.frombuffer(self.answer.view(size), np.uint8)
+        return VideoFrame.from_ndarray(picture.reshape(reply.height, reply.width, 3), "rgb24")
+
+    def shut(self) -> None:
+        """Wake whoever waits in `exchange`, and tell the worker that nothing more comes."""
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.shut()
+        self._lines.close()
+        self._connection.close()
+        self.body.close()
+        self.answer.close()

@@ -1,0 +1,106 @@
+"""The worker's end of a lane: calls the model for one session after the other."""
+
+import json
+import socket
+from typing import Any
+
+import numpy as np
+import structlog
+
+from .exchange import Reply, Task
+from .frames import FrameBuffer, FrameTooLargeError
+from .interface import InvalidRequestError, ModelProtocol, Params, Picture, Session, StreamProtocol
+from .messages import decode, encode
+
+log = structlog.get_logger()
+
+
+class BadPictureError(Exception):
+    """The model returned something that is no picture."""
+
+
+class Stream:
+    """One session's state. A session is on one lane at a time, so that nothing is locked."""
+
+    opened: dict[str, "Stream"] = {}  # noqa: RUF012 - of the whole process, whatever the lane
+
+    def __init__(self, session: Session, state: StreamProtocol[Any], params: Any) -> None:
+        self.session = session
+        self.state = state
+        self.params = params
+
+
+class Runner:
+    def __init__(self, connection: socket.socket, body: FrameBuffer, answer: FrameBuffer) -> None:
+        self._connection = connection
+        self._lines = connection.makefile("rb")
+        self._body = body
+        self._answer = answer
+
+    def serve(self, model: ModelProtocol) -> None:
+        """Answer tasks until the supervisor closes the lane."""
+        while line := self._lines.readline():
+            task = decode(Task, line)
+            with structlog.contextvars.bound_contextvars(session_id=task.session_id):
+                self._connection.sendall(encode(self._answer_to(model, task)))
+
+    def _answer_to(self, model: ModelProtocol, task: Task) -> Reply:
+        stream = Stream.opened.get(task.session_id)
+        session = stream.session if stream else Session(task.session_id)
+        try:
+            reply = self._run(model, task, session, stream)
+        except InvalidRequestError as error:
+            reply = Reply("error", error="bad_request", message=error.message, field=error.field)
+        except MemoryError:
+            log.exception("model ran out of memory")
+            reply = Reply("error", error="out_of_memory", message="the model ran out of memory")
+        except BadPictureError as error:
+            log.error("picture refused", reason=str(error))
+            reply = Reply("error", error="model_error", message=str(error))
+        except BaseException as error:
+            log.exception("model failed")
+            message = f"the model failed with {type(error).__name__}"
+            reply = Reply("error", error="model_error", message=message)
+        reply = reply._replace(events=tuple(session.events), data=tuple(session.data))
+        session.events.clear()
+        session.data.clear()
+        return reply
+
+    def _run(
+        self, model: ModelProtocol, task: Task, session: Session, stream: Stream | None
+    ) -> Reply:
+        match task.kind:
+            case "params" if stream:
+                stream.params = stream.state.update_params(json.loads(task.params))
+            case "params":
+                self._open(model.open(session), session, json.loads(task.params))
+            case "close" if stream:
+                del Stream.opened[session.id]
+                stream.state.close()
+            case "frame" if stream:
+                return self._put(stream.state.process_frame(self._picture(task), stream.params))
+        return Reply("done")
+
+    def _open(self, state: StreamProtocol[Any], session: Session, params: Params) -> None:
+        try:
+            Stream.opened[session.id] = Stream(session, state, state.update_params(params))
+        except BaseException:
+            state.close()
+            raise
+
+    def _picture(self, task: Task) -> Picture:
+        flat = np.frombuffer(self._body.view(3 * task.height * task.width), np.uint8)
+        return flat.reshape(task.height, task.width, 3)
+
+    def _put(self, picture: object) -> Reply:
+        if picture is None:
+            return Reply("dropped")
+        if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8:
+            raise BadPictureError("process_frame returned no uint8 array")
+        if picture.ndim != 3 or picture.shape[2] != 3 or min(picture.shape) < 2:
+            raise BadPictureError(f"the picture's shape is {picture.shape}, not (height, width, 3)")
+        try:
+            self._answer.write(np.ascontiguousarray(picture))
+        except FrameTooLargeError as error:
+            raise BadPictureError(f"larger than BYOC_MAX_BODY_BYTES: {error}") from None
+        return Reply("picture", picture.shape[0], picture.shape[1])

@@ -1,0 +1,317 @@
+"""What one live session does: follows its channels, and speaks on them, until it ends."""
+
+import asyncio
+import itertools
+import json
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
+
+import structlog
+
+from .engine.dispatcher import Dispatcher
+from .engine.exchange import Reply, Task
+from .errors import ErrorType, JobError
+from .media.codec import EncoderName
+from .media.pipeline import Pipeline
+from .ops.metrics import Metrics
+from .settings import Settings
+from .trickle import ChannelClosedError, ChannelLostError, Publisher, chunks, subscribe
+from .voice import KEEP_ALIVE_SECONDS, Data, Events, Mailbox
+
+# Gateways stop a stream after 30 s without an event (byoc/trickle.go).
+HEARTBEAT_SECONDS = 5
+# For what was accepted to come out once the end is known; then it is cut.
+FLUSH_SECONDS = 3
+LAST_WORDS_SECONDS = 1
+# A fault that comes with every frame is told once in so long.
+REPEAT_SECONDS = 1
+KEEP_ALIVE = {"keep": "alive"}
+NO_PARAMS = "{}"
+
+log = structlog.get_logger()
+
+
+class Channels(NamedTuple):
+    """Addresses, all of them secrets; those that the caller did not name are None."""
+
+    subscribe_url: str
+    publish_url: str | None
+    control_url: str | None
+    events_url: str | None
+    data_url: str | None
+
+
+class Live(NamedTuple):
+    """What every session needs."""
+
+    settings: Settings
+    dispatcher: Dispatcher
+    metrics: Metrics
+    encoder: EncoderName
+
+
+class LiveSession:
+    """One stream. `release` gives the session back to the live runner's orchestrator."""
+
+    def __init__(
+        self,
+        live: Live,
+        session_id: str,
+        channels: Channels,
+        params: dict[str, Any],
+        release: Callable[[], Coroutine[Any, Any, None]] | None,
+    ) -> None:
+        self.id = session_id
+        self.channels = channels
+        self._settings, dispatcher, self._metrics, encoder = live
+        self._params = params
+        self._release = release
+        self._pipeline = Pipeline(self._settings, self._metrics, dispatcher, encoder, self)
+        self._events = Events()
+        self._data = Data()
+        self._stopping: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._ended = asyncio.Event()
+        self._opened = False
+        self._lost: tuple[float, dict[str, Any]] | None = None
+        self._told: dict[ErrorType, float] = {}
+        self._received = self._heard = time.monotonic()
+
+    def stop(self, reason: str) -> None:
+        """End once what was accepted has come out; the first reason counts."""
+        if not self._stopping.done():
+            self._stopping.set_result(reason)
+
+    def cut(self) -> None:
+        """End at once."""
+        self.stop("cut")
+        self._pipeline.cut()
+
+    async def ended(self) -> None:
+        await self._ended.wait()
+
+    def update(self, params: dict[str, Any]) -> None:
+        """Change some parameters; an event tells what the model says of them."""
+        self._pipeline.update(json.dumps(self._params | params))
+
+    def status(self) -> dict[str, Any]:
+        state = "stopping" if self._stopping.done() else "streaming"
+        return {"session_id": self.id, "state": state, **self._pipeline.stats.report()}
+
+    async def run(self) -> str:
+        """The whole life; returns the reason of the end."""
+        with structlog.contextvars.bound_contextvars(session_id=self.id):
+            log.info("session started")
+            self._events.tell("started", params=self._params)
+            self._pipeline.start(self.id, json.dumps(self._params))
+            inputs = [self._read_input(), self._follow_control(), self._watch()]
+            following = [self._spawn(part) for part in inputs]
+            speaking = [self._spawn(part) for part in (self._send_events(), self._send_data())]
+            output = self._spawn(self._write_output())
+            try:
+                reason = await self._stopping
+            finally:
+                await end_tasks(following)
+                await self._flush(output)
+                await self._say_goodbye(reason, speaking)
+                self._ended.set()
+            log.info("session ended", reason=reason, **self._pipeline.stats.report())
+        return reason
+
+    def _spawn(self, part: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A part of the session, which ends it if it fails."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and (error := task.exception()):
+                log.error("session failed", session_id=self.id, exc_info=error)
+                self._fail(JobError("internal", "the container failed on this session"))
+                self.stop("failed")
+
+        task = asyncio.create_task(part)
+        task.add_done_callback(ended)
+        return task
+
+    async def _flush(self, output: asyncio.Task[None]) -> None:
+        """What was received goes on to the end of the output channel."""
+        self._pipeline.source.end()
+        await asyncio.wait([output], timeout=FLUSH_SECONDS)
+        if not output.done():
+            log.warning("session cut before all was out")
+            self._pipeline.cut()
+            output.cancel()
+        await self._pipeline.join()
+        await asyncio.wait([output])
+
+    async def _say_goodbye(self, reason: str, speaking: list[asyncio.Task[None]]) -> None:
+        self._events.tell("stopped", reason=reason, **self._pipeline.stats.report())
+        self._events.end()
+        self._data.end()
+        if self._release and reason != "stopped":
+            speaking.append(asyncio.create_task(self._release()))
+        await asyncio.wait(speaking, timeout=LAST_WORDS_SECONDS)
+        await end_tasks(speaking)
+
+    # What follows the caller
+
+    async def _read_input(self) -> None:
+        try:
+            async for segment in subscribe(self.channels.subscribe_url):
+                async for data in chunks(segment):
+                    self._received = time.monotonic()
+                    await self._pipeline.source.put(data)
+        except ChannelLostError:
+            self._fail(JobError("transport", "the input channel can't be reached"))
+        self.stop("input_ended")
+
+    async def _follow_control(self) -> None:
+        if self.channels.control_url is None:
+            return
+        try:
+            async for segment in subscribe(self.channels.control_url):
+                message = b"".join([data async for data in chunks(segment)])
+                if message:
+                    self._heard = time.monotonic()
+                    self._obey(message)
+        except ChannelLostError:
+            self._fail(JobError("transport", "the control channel can't be reached"))
+        self.stop("control_closed")
+
+    def _obey(self, message: bytes) -> None:
+        """Parameters, as a gateway repeats them after it has changed orchestrators (§3.4)."""
+        try:
+            content = json.loads(message)
+        except ValueError:
+            content = None
+        if content == KEEP_ALIVE:
+            return
+        if not isinstance(content, dict) or "keep" in content:
+            log.info("control message ignored", bytes=len(message))
+            return
+        self.update(content)
+
+    async def _watch(self) -> None:
+        """End what nobody ends: orchestrators don't always say that a stream is over (§3.5)."""
+        settings = self._settings
+        controlled = self.channels.control_url is not None and self._release is None
+        for second in itertools.count():
+            if second % HEARTBEAT_SECONDS == 0:
+                report = self._pipeline.stats.report()
+                self._events.tell("heartbeat", queue="stream_heartbeat", **report)
+                self._events.tell("status", state="streaming", **report)
+            await asyncio.sleep(1)
+            now = time.monotonic()
+            if controlled and now - self._heard > settings.control_timeout_seconds:
+                self.stop("control_silent")
+            if not controlled and now - self._received > settings.session_idle_seconds:
+                self.stop("idle")
+
+    # What it says
+
+    async def _write_output(self) -> None:
+        if self.channels.publish_url is None:
+            while await self._pipeline.sink.get():
+                pass
+            return
+        channel = Publisher(self.channels.publish_url, "video/mp2t")
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout(KEEP_ALIVE_SECONDS):
+                        chunk = await self._pipeline.sink.get()
+                except TimeoutError:
+                    await channel.keep_alive()
+                    continue
+                if chunk is None:
+                    break
+                data, begins = chunk
+                if begins:
+                    await channel.begin()
+                await channel.write(data)
+        except ChannelClosedError:
+            self.stop("output_closed")
+            self._pipeline.cut()
+        except ChannelLostError:
+            self._fail(JobError("transport", "the output channel can't be reached"))
+            self.stop("output_closed")
+            self._pipeline.cut()
+        finally:
+            await channel.close()
+
+    async def _send_events(self) -> None:
+        if not await self._send(self._events, self.channels.events_url, "application/json"):
+            self.stop("events_closed")
+
+    async def _send_data(self) -> None:
+        await self._send(self._data, self.channels.data_url, "application/jsonl")
+
+    async def _send(self, mailbox: Mailbox, url: str | None, mime_type: str) -> bool:
+        """Until nothing more is said; False when the channel is closed or lost."""
+        if url is None:
+            while await mailbox.get() is not None:
+                pass
+            return True
+        channel = Publisher(url, mime_type)
+        try:
+            await mailbox.publish(channel)
+        except (ChannelClosedError, ChannelLostError) as error:
+            log.info("channel gone", mime_type=mime_type, reason=type(error).__name__)
+            return False
+        finally:
+            await channel.close()
+        return True
+
+    def _fail(self, error: JobError) -> None:
+        self._metrics.errors.labels(type=error.type).inc()
+        self.failed(error)
+
+    # What the pipeline tells
+
+    def failed(self, error: JobError) -> None:
+        """An event, but not one for every frame."""
+        now = time.monotonic()
+        if now - self._told.get(error.type, -REPEAT_SECONDS) >= REPEAT_SECONDS:
+            self._told[error.type] = now
+            log.warning("session fault", session_id=self.id, type=error.type, reason=error.message)
+            self._events.tell(
+                "error", error={"type": error.type, "field": error.field, "message": error.message}
+            )
+
+    def said(self, reply: Reply) -> None:
+        for event in reply.events:
+            self._events.relay(event)
+        for line in reply.data:
+            self._data.put(line)
+
+    def accepted(self, task: Task) -> None:
+        self._params = json.loads(task.params)
+        if self._lost is not None:
+            lost_at, before = self._lost
+            self._lost = None
+            after = self._pipeline.stats.report()
+            passed = after["frames_unprocessed"] - before["frames_unprocessed"]
+            seconds = round(time.monotonic() - lost_at, 3)
+            self._events.tell("recovered", gap_seconds=seconds, frames_unprocessed=passed)
+        elif self._opened:
+            self._events.tell("params_updated", params=self._params)
+        self._opened = True
+
+    def refused(self, task: Task, error: JobError) -> None:
+        """Parameters that the model does not take change nothing; at the start it gets none."""
+        self._fail(error)
+        if not self._opened and task.params != NO_PARAMS:
+            self._params = {}
+            self._pipeline.update(NO_PARAMS)
+        elif not self._opened:
+            self.stop("failed")
+
+    def lost(self, loss: JobError) -> None:
+        """The model's process is gone, and will be replaced; counted by the dispatcher."""
+        self.failed(loss)
+        if self._lost is None:
+            self._lost = (time.monotonic(), self._pipeline.stats.report())
+
+
+async def end_tasks(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)

@@ -1,0 +1,66 @@
+"""Received bytes on their way from the event loop to libav, which reads them on a thread."""
+
+import asyncio
+import threading
+import time
+from collections import deque
+
+MAX_BYTES = 8 * 1024 * 1024
+
+
+class ByteSource:
+    """At most MAX_BYTES and one more chunk wait here."""
+
+    def __init__(self) -> None:
+        self.arrived = time.monotonic()
+        self.ended = False
+        self._chunks: deque[tuple[float, bytes]] = deque()
+        self._size = 0
+        self._filled = threading.Condition()
+        self._loop = asyncio.get_running_loop()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    async def put(self, data: bytes) -> None:
+        """Waits while the reader is far behind."""
+        await self._room.wait()
+        with self._filled:
+            self._chunks.append((time.monotonic(), data))
+            self._size += len(data)
+            if self._size > MAX_BYTES:
+                self._room.clear()
+            self._filled.notify()
+
+    def end(self) -> None:
+        """Nothing more comes; what waits is still read."""
+        with self._filled:
+            self.ended = True
+            self._filled.notify()
+        self._room.set()
+
+    def cut(self) -> None:
+        """Nobody reads any more."""
+        with self._filled:
+            self._chunks.clear()
+            self._size = 0
+        self.end()
+
+    @property
+    def exhausted(self) -> bool:
+        return self.ended and not self._chunks
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes, b"" at the end; `arrived` tells when the last of them came."""
+        with self._filled:
+            while not self._chunks and not self.ended:
+                self._filled.wait()
+            if not self._chunks:
+                return b""
+            self.arrived, data = self._chunks.popleft()
+            if len(data) > size:
+                self._chunks.appendleft((self.arrived, data[size:]))
+                data = data[:size]
+            self._size -= len(data)
+            if self._size <= MAX_BYTES and not self._room.is_set():
+                self._loop.call_soon_threadsafe(self._room.set)
+        return data

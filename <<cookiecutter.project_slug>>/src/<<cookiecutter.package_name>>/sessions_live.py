@@ -1,0 +1,76 @@
+"""Who is in: admission by capacity, one session a stream, and the end of every session."""
+
+import asyncio
+
+from .errors import JobError
+from .live import LiveSession
+from .ops.metrics import Metrics
+
+
+class Sessions:
+    """At most `capacity` sessions at once, and none once admission is closed."""
+
+    def __init__(self, capacity: int, metrics: Metrics) -> None:
+        self.closed = False
+        self._capacity = capacity
+        self._metrics = metrics
+        self._open: dict[str, tuple[LiveSession, asyncio.Task[None]]] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @property
+    def count(self) -> int:
+        return len(self._open)
+
+    def all(self) -> list[LiveSession]:
+        return [session for session, _ in self._open.values()]
+
+    def get(self, session_id: str) -> LiveSession | None:
+        session, _ = self._open.get(session_id, (None, None))
+        return session
+
+    def require_room(self) -> None:
+        """Raises JobError when nobody more is admitted."""
+        if self.closed:
+            raise JobError("capacity", "the container is shutting down; try another one")
+        if len(self._open) >= self._capacity:
+            raise JobError("capacity", f"all {self._capacity} sessions are taken; try again")
+
+    def enter(self, session: LiveSession) -> None:
+        """The session lives from now on. Raises JobError when there is no room for it."""
+        self.require_room()
+        if session.id in self._open:
+            raise JobError("bad_request", f"stream {session.id} is running already", status=409)
+        self._open[session.id] = session, asyncio.create_task(self._host(session))
+        self._metrics.sessions_active.set(len(self._open))
+        self._empty.clear()
+
+    async def _host(self, session: LiveSession) -> None:
+        outcome = "failed"
+        try:
+            outcome = await session.run()
+        finally:
+            del self._open[session.id]
+            self._metrics.sessions_active.set(len(self._open))
+            self._metrics.sessions.labels(outcome=outcome).inc()
+            if not self._open:
+                self._empty.set()
+
+    def close(self) -> None:
+        """Admit nobody any more; who is in stays in."""
+        self.closed = True
+
+    def stop(self) -> None:
+        """Have all open sessions end, with what was accepted."""
+        for session in self.all():
+            session.stop("shutdown")
+
+    def cut(self, error: JobError) -> None:
+        """End all open sessions at once, and tell them why."""
+        for session in self.all():
+            session.failed(error)
+            session.cut()
+
+    async def ended(self) -> None:
+        """Wait until no session is open."""
+        await self._empty.wait()

@@ -1,0 +1,183 @@
+"""Trickle channels as a session uses them, on the official SDK's publisher and subscriber.
+
+The SDK logs the addresses of channels, which are secrets, so that its log is turned off.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import aiohttp
+from livepeer_gateway.segment_reader import SegmentReader
+from livepeer_gateway.trickle_publisher import (
+    SegmentWriter,
+    TricklePublisher,
+    TricklePublisherTerminalError,
+    TrickleSegmentWriteError,
+)
+from livepeer_gateway.trickle_subscriber import TrickleSubscriber
+
+CHUNK_BYTES = 65_536
+MAX_SEGMENT_BYTES = 64 * 1024 * 1024
+# Failures may last so long until a channel is given up; one that is gone ends at once.
+LOST_SECONDS = 30
+RETRY_SECONDS = 0.5
+DELIVER_SECONDS = 1.5
+DELETE_SECONDS = 0.5
+POLL_SECONDS = 0.02
+CURRENT = -2
+WITHOUT_END = 10**9
+
+logging.getLogger("livepeer_gateway").setLevel(logging.CRITICAL + 1)
+
+
+class ChannelClosedError(Exception):
+    """The channel is gone, for everybody."""
+
+
+class ChannelLostError(Exception):
+    """The channel could not be reached for LOST_SECONDS."""
+
+
+class Publisher:
+    """One channel that we write, segment by segment."""
+
+    def __init__(self, url: str, mime_type: str) -> None:
+        self._publisher = TricklePublisher(url, mime_type, max_consecutive_failures=WITHOUT_END)
+        self._writer: SegmentWriter | None = None
+        self._reached = time.monotonic()
+
+    @property
+    def closed(self) -> bool:
+        """Somebody has closed the channel.
+
+        The request that waits for the next segment is then answered, and nothing else completes
+        a segment that was not started.
+        """
+        stats = self._publisher.get_stats()
+        return stats.terminal_error or stats.segments_completed > stats.segments_started
+
+    @property
+    def writing(self) -> bool:
+        """A segment is open."""
+        return self._writer is not None
+
+    async def begin(self) -> None:
+        """Start a segment, after the end of the one before.
+
+        Raises ChannelClosedError, and ChannelLostError.
+        """
+        await self.end()
+        if self.closed:
+            raise ChannelClosedError
+        if not self._publisher.get_stats().consecutive_failures:
+            self._reached = time.monotonic()
+        elif time.monotonic() - self._reached > LOST_SECONDS:
+            raise ChannelLostError
+        try:
+            self._writer = await self._publisher.next()
+        except TricklePublisherTerminalError:
+            raise ChannelClosedError from None
+
+    async def write(self, data: bytes) -> bool:
+        """False when the rest of the segment is lost. Raises ChannelClosedError."""
+        if self._writer is None:
+            return False
+        try:
+            await self._writer.write(data)
+        except TricklePublisherTerminalError:
+            raise ChannelClosedError from None
+        except TrickleSegmentWriteError:
+            self._writer = None
+            return False
+        return True
+
+    async def end(self) -> None:
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            await writer.close()
+
+    async def publish(self, data: bytes) -> bool:
+        """One whole segment, tried twice; False when it is lost."""
+        for _ in range(2):
+            await self.begin()
+            written = await self.write(data)
+            await self.end()
+            if written:
+                return True
+        return False
+
+    async def keep_alive(self) -> None:
+        """An empty segment: channels without one for 5 minutes are deleted (contract §3.7)."""
+        await self.begin()
+        await self.end()
+
+    async def close(self) -> None:
+        """Close the channel for everybody, once the last segment has got through.
+
+        The SDK's own close cancels requests that are still on their way, and asks a server that
+        does not answer for minutes.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DELIVER_SECONDS):
+                await self.end()
+                while self._on_their_way:  # noqa: ASYNC110 - the SDK has no event for it
+                    await asyncio.sleep(POLL_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DELETE_SECONDS):
+                await self._publisher.close()
+
+    @property
+    def _on_their_way(self) -> int:
+        stats = self._publisher.get_stats()
+        return stats.segments_started - stats.segments_completed - stats.segments_failed
+
+
+async def subscribe(url: str) -> AsyncIterator[SegmentReader]:
+    """The segments from the current one to the end of the channel.
+
+    Raises ChannelLostError. What the SDK gives up after some tries is tried again.
+    """
+    position = CURRENT
+    reached = time.monotonic()
+    while True:
+        async with TrickleSubscriber(
+            url, start_seq=position, max_bytes=MAX_SEGMENT_BYTES
+        ) as subscriber:
+            failures = 0
+            while (segment := await subscriber.next()) is not None:
+                failures = subscriber.get_stats().get_failures
+                position = segment.seq() + 1
+                try:
+                    yield segment
+                finally:
+                    await segment.close()
+                reached = time.monotonic()
+            stats = subscriber.get_stats()
+        if stats.get_404_eos or stats.get_failures == failures:
+            return
+        if time.monotonic() - reached > LOST_SECONDS:
+            raise ChannelLostError
+        await asyncio.sleep(RETRY_SECONDS)
+
+
+async def chunks(segment: SegmentReader) -> AsyncIterator[bytes]:
+    """The segment's bytes as they arrive; it may break off."""
+    reader = segment.make_reader()
+    with suppress(aiohttp.ClientError, TimeoutError, ValueError):
+        while data := await reader.read(CHUNK_BYTES):
+            yield data
+
+
+async def is_gone(url: str, seconds: float) -> bool:
+    """True when the channel certainly does not exist any more."""
+    timeout = aiohttp.ClientTimeout(total=seconds)
+    with suppress(aiohttp.ClientError, TimeoutError):
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as http,
+            http.get(f"{url.rstrip('/')}/next", ssl=False) as answer,
+        ):
+            return answer.status == 404
+    return False
