@@ -1,6 +1,7 @@
 """A model that misbehaves on request: each job is JSON that names what to `do`."""
 
 import os
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,10 @@ class Chaos(Mischief):
         return os.getpid()
 
     def wait_when_first(self, order: Order) -> str:
-        """Hang in the first process that gets the job, answer from the second."""
+        """Hang in the first process that gets the job; the second answers, after `then` seconds."""
         if Path(order["mark"]).stat().st_size == 1:
             self.wait({"seconds": 600})
+        time.sleep(order.get("then", 0))
         return "survived"
 
     def crash_twice(self, order: Order) -> None:

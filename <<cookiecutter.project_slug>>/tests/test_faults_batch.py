@@ -217,6 +217,17 @@ def test_neighbours_of_a_crash_are_tried_once_more(parallel: Server, tmp_path: P
     assert [size(mark) for mark in marks] == [2, 2, 2, 2]
 
 
+def test_a_job_that_kills_twice_takes_nobody_along(parallel: Server, tmp_path: Path) -> None:
+    """On their second try the jobs go one by one: together, the others would be lost with it."""
+    marks = [tmp_path / name for name in ("one", "two", "killer")]
+    innocent = [send(parallel, "wait_when_first", mark=str(mark), then=0.3) for mark in marks[:2]]
+    eventually(lambda: size(marks[0]) and size(marks[1]))
+    guilty = send(parallel, "crash", mark=str(marks[2]))
+    assert [job.result().json() for job in innocent] == ["survived", "survived"]
+    assert guilty.result().json()["error"]["type"] == "worker_crash"
+    assert [size(mark) for mark in marks] == [2, 2, 2]
+
+
 def test_a_stream_that_has_begun_is_not_begun_again(parallel: Server, tmp_path: Path) -> None:
     mark, neighbour = tmp_path / "mark", tmp_path / "neighbour"
     order = {"do": "stream", "values": [1], "then": "wait", "seconds": 600, "mark": str(mark)}
