@@ -1,0 +1,86 @@
+"""A model that misbehaves on request: a session's parameters name what to `do` with each frame."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from <<cookiecutter.package_name>>.engine.interface import (
+    InvalidRequestError,
+    Params,
+    Picture,
+    Session,
+)
+
+from mischief import Mischief, mark
+
+
+class Chaos(Mischief):
+    def open(self, session: Session) -> "ChaosStream":
+        return ChaosStream(self, session)
+
+
+class ChaosStream:
+    """`do` names a method of this class or of Mischief; a picture that it returns is sent."""
+
+    def __init__(self, model: Chaos, session: Session) -> None:
+        self._model = model
+        self._session = session
+        self._frames = 0
+
+    def update_params(self, params: Params) -> Params:
+        if params.get("refuse"):
+            raise InvalidRequestError("refuse: must not be set", "refuse")
+        if params.get("abort"):
+            os.abort()
+        return params
+
+    def process_frame(self, frame: Picture, params: Params) -> Any:
+        self._frames += 1
+        if "mark" in params:
+            mark(params["mark"])
+        do = params.get("do", "echo")
+        if hasattr(self, do):
+            return getattr(self, do)(frame, params)
+        getattr(self._model, do)(params)
+        return frame
+
+    def close(self) -> None:
+        if "CHAOS_FREED" in os.environ:
+            mark(os.environ["CHAOS_FREED"])
+
+    def echo(self, frame: Picture, params: Params) -> Picture:
+        return frame
+
+    def invert(self, frame: Picture, params: Params) -> Picture:
+        return 255 - frame
+
+    def half(self, frame: Picture, params: Params) -> Picture:
+        return frame[::2, ::2]
+
+    def drop_odd(self, frame: Picture, params: Params) -> Picture | None:
+        return None if self._frames % 2 else frame
+
+    def count(self, frame: Picture, params: Params) -> Picture:
+        """State of the session's own: how many frames it has seen, as data and as an event."""
+        self._session.emit_data({"frames": self._frames})
+        self._session.emit_event({"type": "counted", "frames": self._frames})
+        return frame
+
+    def crash_once(self, frame: Picture, params: Params) -> Picture:
+        """At the tenth frame, when no process has done so before."""
+        if self._frames == 10 and not Path(params["file"]).exists():
+            mark(params["file"])
+            os.abort()
+        return frame
+
+    def bad_shape(self, frame: Picture, params: Params) -> Any:
+        return frame[:, :, 0]
+
+    def bad_type(self, frame: Picture, params: Params) -> Any:
+        return frame.astype(np.float32)
+
+    def chatter(self, frame: Picture, params: Params) -> Picture:
+        self._session.emit_data("x" * 100_000)
+        return frame
