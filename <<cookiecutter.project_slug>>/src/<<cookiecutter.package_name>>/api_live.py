@@ -28,6 +28,7 @@ STREAM_HEADERS = ("X-Stream-Id", "Livepeer-Session-Id")
 PROBE_SECONDS = 2
 END_SECONDS = 8
 # Any other status is taken for success by the caller of the legacy door (contract §6).
+LEGACY_PATH = "/live-video-to-video"
 LEGACY_STATUSES = (400, 401, 422)
 
 
@@ -129,21 +130,17 @@ def create_app(
         """Every session's state, frames and latency."""
         return JSONResponse({"sessions": [session.status() for session in sessions.all()]})
 
-    @app.post("/live-video-to-video", dependencies=authorized)
+    @app.post(LEGACY_PATH, dependencies=authorized)
     async def legacy(request: Request) -> Response:
         """The same as /stream/start, in the words of the legacy AI worker."""
-        if callback(request):
-            return JSONResponse(await door.start(request, Start))
-        try:
-            return JSONResponse(await door.start(request, LegacyStart))
-        except JobError as error:
-            metrics.errors.labels(type=error.type).inc()
-            status = error.status if error.status in LEGACY_STATUSES else 500
-            return JSONResponse({"detail": {"msg": error.message}}, status)
+        return JSONResponse(await door.start(request, LegacyStart))
 
     @app.exception_handler(JobError)
     async def job_error(request: Request, error: JobError) -> Response:
         metrics.errors.labels(type=error.type).inc()
+        if request.url.path == LEGACY_PATH and not callback(request):
+            status = error.status if error.status in LEGACY_STATUSES else 500
+            return JSONResponse({"detail": {"msg": error.message}}, status)
         return respond(error)
 
     @app.exception_handler(HTTPException)

@@ -5,6 +5,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import aclosing
 from typing import Any, NamedTuple
 
 import structlog
@@ -24,6 +25,7 @@ HEARTBEAT_SECONDS = 5
 # For what was accepted to come out once the end is known; then it is cut.
 FLUSH_SECONDS = 3
 LAST_WORDS_SECONDS = 1
+CANCEL_SECONDS = 0.1
 # A fault that comes with every frame is told once in so long.
 REPEAT_SECONDS = 1
 KEEP_ALIVE = {"keep": "alive"}
@@ -108,14 +110,12 @@ class LiveSession:
             following = [self._spawn(part) for part in inputs]
             speaking = [self._spawn(part) for part in (self._send_events(), self._send_data())]
             output = self._spawn(self._write_output())
-            try:
-                reason = await self._stopping
-            finally:
-                await end_tasks(following)
-                await self._flush(output)
-                await self._say_goodbye(reason, speaking)
-                self._ended.set()
+            reason = await self._stopping
+            await end_tasks(following)
+            await self._flush(output)
+            await self._say_goodbye(reason, speaking)
             log.info("session ended", reason=reason, **self._pipeline.stats.report())
+        self._ended.set()
         return reason
 
     def _spawn(self, part: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -147,18 +147,26 @@ class LiveSession:
         self._events.end()
         self._data.end()
         if self._release and reason != "stopped":
-            speaking.append(asyncio.create_task(self._release()))
+            speaking.append(asyncio.create_task(self._give_back(self._release)))
         await asyncio.wait(speaking, timeout=LAST_WORDS_SECONDS)
         await end_tasks(speaking)
+
+    async def _give_back(self, release: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await release()
+        except Exception as error:
+            # Whoever has reserved the session may be gone, too.
+            log.info("session not released", reason=type(error).__name__)
 
     # What follows the caller
 
     async def _read_input(self) -> None:
         try:
-            async for segment in subscribe(self.channels.subscribe_url):
-                async for data in chunks(segment):
-                    self._received = time.monotonic()
-                    await self._pipeline.source.put(data)
+            async with aclosing(subscribe(self.channels.subscribe_url)) as segments:
+                async for segment in segments:
+                    async for data in chunks(segment):
+                        self._received = time.monotonic()
+                        await self._pipeline.source.put(data)
         except ChannelLostError:
             self._fail(JobError("transport", "the input channel can't be reached"))
         self.stop("input_ended")
@@ -167,11 +175,12 @@ class LiveSession:
         if self.channels.control_url is None:
             return
         try:
-            async for segment in subscribe(self.channels.control_url):
-                message = b"".join([data async for data in chunks(segment)])
-                if message:
-                    self._heard = time.monotonic()
-                    self._obey(message)
+            async with aclosing(subscribe(self.channels.control_url)) as segments:
+                async for segment in segments:
+                    message = b"".join([data async for data in chunks(segment)])
+                    if message:
+                        self._heard = time.monotonic()
+                        self._obey(message)
         except ChannelLostError:
             self._fail(JobError("transport", "the control channel can't be reached"))
         self.stop("control_closed")
@@ -228,13 +237,12 @@ class LiveSession:
                     await channel.begin()
                 await channel.write(data)
         except ChannelClosedError:
-            self.stop("output_closed")
-            self._pipeline.cut()
+            pass
         except ChannelLostError:
             self._fail(JobError("transport", "the output channel can't be reached"))
+        finally:
             self.stop("output_closed")
             self._pipeline.cut()
-        finally:
             await channel.close()
 
     async def _send_events(self) -> None:
@@ -312,6 +320,8 @@ class LiveSession:
 
 
 async def end_tasks(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
+    """Cancel them until they listen: the SDK swallows a cancellation here and there."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=CANCEL_SECONDS)

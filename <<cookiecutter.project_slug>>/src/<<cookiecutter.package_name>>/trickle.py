@@ -6,7 +6,7 @@ The SDK logs the addresses of channels, which are secrets, so that its log is tu
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 
 import aiohttp
@@ -135,7 +135,7 @@ class Publisher:
         return stats.segments_started - stats.segments_completed - stats.segments_failed
 
 
-async def subscribe(url: str) -> AsyncIterator[SegmentReader]:
+async def subscribe(url: str) -> AsyncGenerator[SegmentReader]:
     """The segments from the current one to the end of the channel.
 
     Raises ChannelLostError. What the SDK gives up after some tries is tried again.
@@ -149,7 +149,7 @@ async def subscribe(url: str) -> AsyncIterator[SegmentReader]:
             failures = 0
             while (segment := await subscriber.next()) is not None:
                 failures = subscriber.get_stats().get_failures
-                position = segment.seq() + 1
+                position = segment.seq() + 1 if segment.seq() >= 0 else CURRENT
                 try:
                     yield segment
                 finally:

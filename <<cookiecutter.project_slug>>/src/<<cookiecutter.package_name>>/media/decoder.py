@@ -42,7 +42,7 @@ class Decoder(threading.Thread):
     """Reads MPEG-TS until the source ends; what can't be read is told and skipped."""
 
     def __init__(self, source: ByteSource, output: Output, max_latency_seconds: float) -> None:
-        super().__init__(name="decoder")
+        super().__init__(name="decoder", daemon=True)
         self._source = source
         self._output = output
         self._max_latency = max_latency_seconds

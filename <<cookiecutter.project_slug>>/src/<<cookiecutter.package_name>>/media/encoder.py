@@ -63,7 +63,7 @@ class Encoder(threading.Thread):
     """Pictures and packets in, segments out; ends after `finish`, with all that was put in."""
 
     def __init__(self, name: EncoderName, emit: Emit, monitor: Monitor) -> None:
-        super().__init__(name="encoder")
+        super().__init__(name="encoder", daemon=True)
         self._encoder_name: EncoderName = name
         self._emit = emit
         self._monitor = monitor
