@@ -16,8 +16,9 @@ import time
 
 import uvloop
 from my_model.engine.job import Job
+from my_model.engine.lane import Lane
 from my_model.engine.messages import WorkerOptions
-from my_model.engine.process import Lane, WorkerProcess
+from my_model.engine.process import WorkerProcess
 
 FRAME = bytes(range(256)) * 2700
 SIZE = len(FRAME)
