@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick]`: a generated container beside its peers, as Markdown tables.
+"""`python -m benchmarks [--quick] [--live]`: a generated container beside its peers, as tables.
 
 Everything runs on 127.0.0.1 and in a temporary folder. Compare figures of one run only.
 """
@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import alone, rendering, report
+from . import alone, live, rendering, report
 from .peers import OURS, PEERS, Environments
 from .rounds import CLIENTS, Length, Results, run_rounds
 
@@ -22,6 +22,7 @@ QUICK = Length(rounds=1, overhead=0.5, health={"wait": 0.6, "spin": 0.6, "hold":
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round")
+    parser.add_argument("--live", action="store_true", help="live streams instead of jobs")
     arguments = parser.parse_args()
     length = QUICK if arguments.quick else FULL
     end = time.monotonic() + length.limit
@@ -30,6 +31,11 @@ def main() -> None:
         folder = Path(name)
         keep_to(folder)
         environments = Environments(folder)
+        if arguments.live:
+            if failures := environments.make_all([live.OURS]):
+                sys.exit(failures[live.OURS.name])
+            live.run(folder, environments.path(live.OURS).parent, 3 if arguments.quick else 8)
+            return
         results = Results(skipped=environments.make_all(PEERS))
         if OURS.name in results.skipped:
             sys.exit(results.skipped[OURS.name])

@@ -32,7 +32,7 @@ class Peer(NamedTuple):
     """In `command` and `variables`, {port} and {ops_port} are free ports.
 
     `raw` is the route that takes a body as it is; without one, a frame travels in base64 in JSON.
-    `isolated`: the model has a process of its own.
+    `isolated`: the model has a process of its own. `pipeline`: it is generated, with this choice.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Peer(NamedTuple):
     raw: str | None = None
     wrapper: str | None = None
     health: str = "/health"
+    pipeline: str | None = None
 
     def job(self, do: str, **order: Any) -> Call:
         content = {"do": do, **order}
@@ -70,6 +71,7 @@ OURS = Peer(
     },
     isolated=True,
     raw="/run",
+    pipeline="batch",
 )
 
 SERVERS = "benchmarks.servers"
@@ -134,7 +136,7 @@ class Environments:
         self._folder = folder
 
     def path(self, peer: Peer) -> Path:
-        if peer is OURS:
+        if peer.pipeline:
             return self._folder / "my-model" / ".venv"
         return Path(sys.prefix) / "servers" / "-".join(peer.packages)
 
@@ -151,9 +153,9 @@ class Environments:
     def _make(self, peer: Peer) -> None:
         path = str(self.path(peer))
         python = f"--python={sys.executable}"
-        if peer is OURS:
+        if peer.pipeline:
             with hushed():
-                project = bake(self._folder, pipeline="batch")
+                project = bake(self._folder, pipeline=peer.pipeline)
             self._uv("sync", "--no-dev", "--compile-bytecode", python, f"--project={project}")
         else:
             self._uv("venv", "--allow-existing", python, path)
