@@ -68,6 +68,7 @@ class LiveSession:
         self.channels = channels
         self._settings, dispatcher, self._metrics, encoder = live
         self._params = params
+        self._wanted = dict(params)
         self._release = release
         self._pipeline = Pipeline(self._settings, self._metrics, dispatcher, encoder, self)
         self._events = Events()
@@ -94,7 +95,8 @@ class LiveSession:
 
     def update(self, params: dict[str, Any]) -> None:
         """Change some parameters; an event tells what the model says of them."""
-        self._pipeline.update(json.dumps(self._params | params))
+        self._wanted |= params
+        self._pipeline.update(json.dumps(self._wanted))
 
     def status(self) -> dict[str, Any]:
         state = "stopping" if self._stopping.done() else "streaming"
@@ -307,10 +309,12 @@ class LiveSession:
         """Parameters that the model does not take change nothing; at the start it gets none."""
         self._fail(error)
         if not self._opened and task.params != NO_PARAMS:
-            self._params = {}
+            self._wanted = {}
             self._pipeline.update(NO_PARAMS)
-        elif not self._opened:
+        elif not self._opened or self._lost is not None:
             self.stop("failed")
+        else:
+            self._wanted = dict(self._params)
 
     def lost(self, loss: JobError) -> None:
         """The model's process is gone, and will be replaced; counted by the dispatcher."""

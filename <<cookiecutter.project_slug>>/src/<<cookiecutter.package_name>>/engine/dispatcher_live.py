@@ -109,7 +109,7 @@ class Dispatcher:
         picture = frame.picture
         try:
             lane.put(picture)
-            task = Task("frame", feed.session_id, "", picture.height, picture.width)
+            task = feed.task("frame", height=picture.height, width=picture.width)
             reply = self._exchange(lane, feed, task)
         except FrameTooLargeError as error:
             words = f"a picture is larger than BYOC_MAX_BODY_BYTES: {error}"

@@ -11,10 +11,12 @@ from ..errors import ErrorType
 class Task(NamedTuple):
     """`params` is a JSON object, `height` and `width` are those of the picture.
 
-    The first `params` of a session open it.
+    The first `params` of a stream open it. Streams have numbers, since the id of a session that
+    has ended may come again.
     """
 
     kind: Literal["params", "frame", "close"]
+    stream: int
     session_id: str
     params: str = ""
     height: int = 0

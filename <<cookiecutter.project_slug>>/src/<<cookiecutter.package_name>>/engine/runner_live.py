@@ -9,7 +9,7 @@ import structlog
 
 from .exchange import Reply, Task
 from .frames import FrameBuffer, FrameTooLargeError
-from .interface import InvalidRequestError, ModelProtocol, Params, Picture, Session, StreamProtocol
+from .interface import InvalidRequestError, ModelProtocol, Picture, Session, StreamProtocol
 from .messages import decode, encode
 
 log = structlog.get_logger()
@@ -22,7 +22,7 @@ class BadPictureError(Exception):
 class Stream:
     """One session's state. A session is on one lane at a time, so that nothing is locked."""
 
-    opened: dict[str, "Stream"] = {}  # noqa: RUF012 - of the whole process, whatever the lane
+    opened: dict[int, "Stream"] = {}  # noqa: RUF012 - of the whole process, whatever the lane
 
     def __init__(self, session: Session, state: StreamProtocol[Any], params: Any) -> None:
         self.session = session
@@ -45,7 +45,7 @@ class Runner:
                 self._connection.sendall(encode(self._answer_to(model, task)))
 
     def _answer_to(self, model: ModelProtocol, task: Task) -> Reply:
-        stream = Stream.opened.get(task.session_id)
+        stream = Stream.opened.get(task.stream)
         session = stream.session if stream else Session(task.session_id)
         try:
             reply = self._run(model, task, session, stream)
@@ -73,17 +73,18 @@ class Runner:
             case "params" if stream:
                 stream.params = stream.state.update_params(json.loads(task.params))
             case "params":
-                self._open(model.open(session), session, json.loads(task.params))
+                self._open(task, model.open(session), session)
             case "close" if stream:
-                del Stream.opened[session.id]
+                del Stream.opened[task.stream]
                 stream.state.close()
             case "frame" if stream:
                 return self._put(stream.state.process_frame(self._picture(task), stream.params))
         return Reply("done")
 
-    def _open(self, state: StreamProtocol[Any], session: Session, params: Params) -> None:
+    def _open(self, task: Task, state: StreamProtocol[Any], session: Session) -> None:
         try:
-            Stream.opened[session.id] = Stream(session, state, state.update_params(params))
+            params = state.update_params(json.loads(task.params))
+            Stream.opened[task.stream] = Stream(session, state, params)
         except BaseException:
             state.close()
             raise

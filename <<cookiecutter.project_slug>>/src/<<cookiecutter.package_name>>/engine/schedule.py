@@ -4,6 +4,7 @@ A session's frames go in order and one at a time. They are dropped when they are
 first, and never because of another session: whoever has work is served in turn.
 """
 
+import itertools
 import threading
 import time
 from collections import deque
@@ -41,10 +42,13 @@ class Receiver(Protocol):
 class Feed[R: Receiver]:
     """What one session has for the model."""
 
-    def __init__(self, session_id: str, receiver: R, lock: threading.Lock) -> None:
+    def __init__(
+        self, number: int, session_id: str, receiver: R, params: str, lock: threading.Lock
+    ) -> None:
+        self.number = number
         self.session_id = session_id
         self.receiver = receiver
-        self.params = "{}"
+        self.params = params
         self.frames: deque[Frame] = deque()
         self.tasks: deque[Task] = deque()
         self.room = threading.Condition(lock)
@@ -52,6 +56,16 @@ class Feed[R: Receiver]:
         self.busy = False
         self.cut = False
         self.gone = False
+
+    def task(
+        self,
+        kind: Literal["params", "frame", "close"],
+        params: str = "",
+        *,
+        height: int = 0,
+        width: int = 0,
+    ) -> Task:
+        return Task(kind, self.number, self.session_id, params, height, width)
 
     def drop_late(self, keep: int) -> None:
         """Drop the oldest that are late, as long as more than `keep` wait."""
@@ -71,6 +85,7 @@ class Schedule[R: Receiver]:
     """The feeds of all sessions. Without a worker that serves, frames pass the model by."""
 
     def __init__(self) -> None:
+        self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._feeds: deque[Feed[R]] = deque()
@@ -84,17 +99,16 @@ class Schedule[R: Receiver]:
 
     def join(self, session_id: str, receiver: R, params: str) -> Feed[R]:
         """A session enters: its state is made before its first frame is served."""
-        feed = Feed(session_id, receiver, self._lock)
-        feed.params = params
         with self._lock:
+            feed = Feed(next(self._numbers), session_id, receiver, params, self._lock)
             self._feeds.append(feed)
-            self._tell(feed, Task("params", session_id, params))
+            self._tell(feed, feed.task("params", params))
         return feed
 
     def update(self, feed: Feed[R], params: str) -> None:
         """Have the session's parameters changed, all of them, before its next frame."""
         with self._lock:
-            self._tell(feed, Task("params", feed.session_id, params))
+            self._tell(feed, feed.task("params", params))
 
     def leave(self, feed: Feed[R]) -> None:
         """Its state is freed; frames that still wait are forgotten."""
@@ -103,7 +117,7 @@ class Schedule[R: Receiver]:
             feed.frames.clear()
             feed.room.notify_all()
             if self._serving:
-                self._tell(feed, Task("close", feed.session_id))
+                self._tell(feed, feed.task("close"))
             elif not feed.busy:
                 self._feeds.remove(feed)
 
@@ -169,7 +183,7 @@ class Schedule[R: Receiver]:
                 self._feeds.remove(feed)
             for feed in self._feeds:
                 feed.tasks.clear()
-                feed.tasks.append(Task("params", feed.session_id, feed.params))
+                feed.tasks.append(feed.task("params", feed.params))
             self._serving, self._bypass = True, False
 
     def halt(self) -> None:
