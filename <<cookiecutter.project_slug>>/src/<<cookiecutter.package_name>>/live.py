@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 
 import structlog
 
+from .dialogue import Dialogue
 from .engine.dispatcher import Dispatcher
-from .engine.exchange import Reply, Task
-from .errors import ErrorType, JobError
+from .errors import JobError
 from .media.codec import EncoderName
 from .media.pipeline import Pipeline
 from .ops.metrics import Metrics
 from .settings import Settings
+from .stats import Stats
 from .trickle import ChannelClosedError, ChannelLostError, Publisher, chunks, subscribe
 from .voice import KEEP_ALIVE_SECONDS, Data, Events, Mailbox
 
@@ -26,10 +27,7 @@ HEARTBEAT_SECONDS = 5
 FLUSH_SECONDS = 3
 LAST_WORDS_SECONDS = 1
 CANCEL_SECONDS = 0.1
-# A fault that comes with every frame is told once in so long.
-REPEAT_SECONDS = 1
 KEEP_ALIVE = {"keep": "alive"}
-NO_PARAMS = "{}"
 
 log = structlog.get_logger()
 
@@ -66,18 +64,26 @@ class LiveSession:
     ) -> None:
         self.id = session_id
         self.channels = channels
-        self._settings, dispatcher, self._metrics, encoder = live
-        self._params = params
-        self._wanted = dict(params)
+        self._settings, dispatcher, metrics, encoder = live
         self._release = release
-        self._pipeline = Pipeline(self._settings, self._metrics, dispatcher, encoder, self)
         self._events = Events()
         self._data = Data()
+        self._stats = Stats()
+        self._dialogue = Dialogue(
+            session_id,
+            params,
+            self._stats,
+            metrics,
+            self._events,
+            self._data,
+            self._change,
+            self.stop,
+        )
+        self._pipeline = Pipeline(
+            self._settings, metrics, dispatcher, encoder, self._stats, self._dialogue
+        )
         self._stopping: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._ended = asyncio.Event()
-        self._opened = False
-        self._lost: tuple[float, dict[str, Any]] | None = None
-        self._told: dict[ErrorType, float] = {}
         self._received = self._heard = time.monotonic()
 
     def stop(self, reason: str) -> None:
@@ -95,19 +101,25 @@ class LiveSession:
 
     def update(self, params: dict[str, Any]) -> None:
         """Change some parameters; an event tells what the model says of them."""
-        self._wanted |= params
-        self._pipeline.update(json.dumps(self._wanted))
+        self._dialogue.update(params)
+
+    def _change(self, params: str) -> None:
+        self._pipeline.update(params)
+
+    def failed(self, error: JobError) -> None:
+        """Tell of a fault that has been counted."""
+        self._dialogue.failed(error)
 
     def status(self) -> dict[str, Any]:
         state = "stopping" if self._stopping.done() else "streaming"
-        return {"session_id": self.id, "state": state, **self._pipeline.stats.report()}
+        return {"session_id": self.id, "state": state, **self._stats.report()}
 
     async def run(self) -> str:
         """The whole life; returns the reason of the end."""
         with structlog.contextvars.bound_contextvars(session_id=self.id):
             log.info("session started")
-            self._events.tell("started", params=self._params)
-            self._pipeline.start(self.id, json.dumps(self._params))
+            self._events.tell("started", params=self._dialogue.params)
+            self._pipeline.start(self.id, json.dumps(self._dialogue.params))
             inputs = [self._read_input(), self._follow_control(), self._watch()]
             following = [self._spawn(part) for part in inputs]
             speaking = [self._spawn(part) for part in (self._send_events(), self._send_data())]
@@ -116,7 +128,7 @@ class LiveSession:
             await end_tasks(following)
             await self._flush(output)
             await self._say_goodbye(reason, speaking)
-            log.info("session ended", reason=reason, **self._pipeline.stats.report())
+            log.info("session ended", reason=reason, **self._stats.report())
         self._ended.set()
         return reason
 
@@ -126,7 +138,7 @@ class LiveSession:
         def ended(task: asyncio.Task[None]) -> None:
             if not task.cancelled() and (error := task.exception()):
                 log.error("session failed", session_id=self.id, exc_info=error)
-                self._fail(JobError("internal", "the container failed on this session"))
+                self._dialogue.fail(JobError("internal", "the container failed on this session"))
                 self.stop("failed")
 
         task = asyncio.create_task(part)
@@ -145,7 +157,7 @@ class LiveSession:
         await asyncio.wait([output])
 
     async def _say_goodbye(self, reason: str, speaking: list[asyncio.Task[None]]) -> None:
-        self._events.tell("stopped", reason=reason, **self._pipeline.stats.report())
+        self._events.tell("stopped", reason=reason, **self._stats.report())
         self._events.end()
         self._data.end()
         if self._release and reason != "stopped":
@@ -170,7 +182,7 @@ class LiveSession:
                         self._received = time.monotonic()
                         await self._pipeline.source.put(data)
         except ChannelLostError:
-            self._fail(JobError("transport", "the input channel can't be reached"))
+            self._dialogue.fail(JobError("transport", "the input channel can't be reached"))
         self.stop("input_ended")
 
     async def _follow_control(self) -> None:
@@ -184,7 +196,7 @@ class LiveSession:
                         self._heard = time.monotonic()
                         self._obey(message)
         except ChannelLostError:
-            self._fail(JobError("transport", "the control channel can't be reached"))
+            self._dialogue.fail(JobError("transport", "the control channel can't be reached"))
         self.stop("control_closed")
 
     def _obey(self, message: bytes) -> None:
@@ -206,7 +218,7 @@ class LiveSession:
         controlled = self.channels.control_url is not None and self._release is None
         for second in itertools.count():
             if second % HEARTBEAT_SECONDS == 0:
-                report = self._pipeline.stats.report()
+                report = self._stats.report()
                 self._events.tell("heartbeat", queue="stream_heartbeat", **report)
                 self._events.tell("status", state="streaming", **report)
             await asyncio.sleep(1)
@@ -241,7 +253,7 @@ class LiveSession:
         except ChannelClosedError:
             pass
         except ChannelLostError:
-            self._fail(JobError("transport", "the output channel can't be reached"))
+            self._dialogue.fail(JobError("transport", "the output channel can't be reached"))
         finally:
             self.stop("output_closed")
             self._pipeline.cut()
@@ -269,58 +281,6 @@ class LiveSession:
         finally:
             await channel.close()
         return True
-
-    def _fail(self, error: JobError) -> None:
-        self._metrics.errors.labels(type=error.type).inc()
-        self.failed(error)
-
-    # What the pipeline tells
-
-    def failed(self, error: JobError) -> None:
-        """An event, but not one for every frame."""
-        now = time.monotonic()
-        if now - self._told.get(error.type, -REPEAT_SECONDS) >= REPEAT_SECONDS:
-            self._told[error.type] = now
-            log.warning("session fault", session_id=self.id, type=error.type, reason=error.message)
-            self._events.tell(
-                "error", error={"type": error.type, "field": error.field, "message": error.message}
-            )
-
-    def said(self, reply: Reply) -> None:
-        for event in reply.events:
-            self._events.relay(event)
-        for line in reply.data:
-            self._data.put(line)
-
-    def accepted(self, task: Task) -> None:
-        self._params = json.loads(task.params)
-        if self._lost is not None:
-            lost_at, before = self._lost
-            self._lost = None
-            after = self._pipeline.stats.report()
-            passed = after["frames_unprocessed"] - before["frames_unprocessed"]
-            seconds = round(time.monotonic() - lost_at, 3)
-            self._events.tell("recovered", gap_seconds=seconds, frames_unprocessed=passed)
-        elif self._opened:
-            self._events.tell("params_updated", params=self._params)
-        self._opened = True
-
-    def refused(self, task: Task, error: JobError) -> None:
-        """Parameters that the model does not take change nothing; at the start it gets none."""
-        self._fail(error)
-        if not self._opened and task.params != NO_PARAMS:
-            self._wanted = {}
-            self._pipeline.update(NO_PARAMS)
-        elif not self._opened or self._lost is not None:
-            self.stop("failed")
-        else:
-            self._wanted = dict(self._params)
-
-    def lost(self, loss: JobError) -> None:
-        """The model's process is gone, and will be replaced; counted by the dispatcher."""
-        self.failed(loss)
-        if self._lost is None:
-            self._lost = (time.monotonic(), self._pipeline.stats.report())
 
 
 async def end_tasks(tasks: list[asyncio.Task[None]]) -> None:

@@ -17,7 +17,7 @@ class Stats:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._started = time.monotonic()
-        self._in = self._out = self._unprocessed = 0
+        self.unprocessed = self._in = self._out = 0
         self._dropped: Counter[str] = Counter()
         self._came: deque[float] = deque(maxlen=MAX_SAMPLES)
         self._went: deque[float] = deque(maxlen=MAX_SAMPLES)
@@ -36,7 +36,7 @@ class Stats:
 
     def passed(self) -> None:
         with self._lock:
-            self._unprocessed += 1
+            self.unprocessed += 1
 
     def dropped(self, reason: DropReason) -> None:
         with self._lock:
@@ -53,7 +53,7 @@ class Stats:
                 "latency_p99_ms": round(latencies[len(latencies) * 99 // 100], 1),
                 "frames_in": self._in,
                 "frames_out": self._out,
-                "frames_unprocessed": self._unprocessed,
+                "frames_unprocessed": self.unprocessed,
                 "frames_dropped": dict(self._dropped),
             }
 

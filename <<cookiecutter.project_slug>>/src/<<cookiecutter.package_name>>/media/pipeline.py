@@ -46,12 +46,13 @@ class Pipeline:
         metrics: Metrics,
         dispatcher: Dispatcher,
         encoder: EncoderName,
+        stats: Stats,
         listener: Listener,
     ) -> None:
         self.source = ByteSource()
         self.sink = ByteSink()
-        self.stats = Stats()
         self._pass = settings.unprocessed_frames == "pass"
+        self._stats = stats
         self._metrics = metrics
         self._schedule = dispatcher.schedule
         self._listener = listener
@@ -87,7 +88,7 @@ class Pipeline:
         self._encoder.layout(video, audio)
 
     def picture(self, frame: Frame) -> None:
-        self.stats.came()
+        self._stats.came()
         self._metrics.frames_in.inc()
         self._schedule.put(self._feed, frame)
 
@@ -113,7 +114,7 @@ class Pipeline:
         if not self._pass:
             self.dropped(reason)
             return False
-        self.stats.passed()
+        self._stats.passed()
         self._metrics.frames_unprocessed.inc()
         self._encoder.picture(frame.picture, frame, self._size)
         return True
@@ -133,7 +134,7 @@ class Pipeline:
     # From the encoder
 
     def encoded(self, milliseconds: float) -> None:
-        self.stats.went(milliseconds)
+        self._stats.went(milliseconds)
         self._metrics.frames_out.inc()
         self._metrics.frame_latency.observe(milliseconds)
 
@@ -146,7 +147,7 @@ class Pipeline:
     # From any of them
 
     def dropped(self, reason: DropReason) -> None:
-        self.stats.dropped(reason)
+        self._stats.dropped(reason)
         self._metrics.frames_dropped.labels(reason=reason).inc()
 
     def failed(self, error: JobError) -> None:
