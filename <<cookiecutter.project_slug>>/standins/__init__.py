@@ -1,0 +1,1 @@
+"""What tests, the quick start and load tests talk to when no orchestrator is there."""

@@ -1,0 +1,298 @@
+"""A trickle server that behaves as an orchestrator's does, for when there is none.
+
+Sections (§) are those of the contract.
+"""
+
+import asyncio
+import ssl
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, Self
+
+from aiohttp import web
+
+KEPT_SEGMENTS = 5  # contract §4.1
+NEXT, CURRENT = -1, -2  # contract §4.1, §4.2: where an index is asked for
+READ_BYTES = 64 * 1024
+LINGER_SECONDS = 0.5  # for what is still open after an answer, or when the server ends
+
+
+@dataclass(eq=False)
+class Segment:
+    """One index of a channel: the bytes so far, and whether more may come."""
+
+    index: int
+    data: bytearray = field(default_factory=bytearray)
+    closed: bool = False
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+        self._wake()
+
+    def close(self) -> None:
+        self.closed = True
+        self._wake()
+
+    async def wait_closed(self) -> None:
+        while not self.closed:
+            await self._changed.wait()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Everything from the first byte on, as it arrives, to the end."""
+        position = 0
+        while position < len(self.data) or not self.closed:
+            if chunk := bytes(self.data[position : position + READ_BYTES]):
+                position += len(chunk)
+                yield chunk
+            else:
+                await self._changed.wait()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+@dataclass(eq=False)
+class Channel:
+    """The last segments of one name, and the index that comes next."""
+
+    mime_type: str
+    next_index: int = 0
+    closed: bool = False
+    written: float = field(default_factory=time.monotonic)
+    _ring: dict[int, Segment] = field(default_factory=dict)
+
+    @property
+    def segments(self) -> list[Segment]:
+        """Those that are kept, by index, and those that somebody waits for."""
+        return sorted(self._ring.values(), key=lambda segment: segment.index)
+
+    def get(self, index: int) -> Segment | None:
+        segment = self._ring.get(index % KEPT_SEGMENTS)
+        return segment if segment and segment.index == index else None
+
+    def to_write(self, index: int) -> Segment:
+        """Gaps are accepted (contract §4.1)."""
+        index = self.next_index if index == NEXT else index
+        return self.get(index) or self._add(index)
+
+    def to_read(self, index: int) -> Segment | None:
+        """The next one may be asked for in advance, and 1 before 0 (contract §4.2)."""
+        if index in (NEXT, CURRENT):
+            index = max(self.next_index - (index == CURRENT), 0)
+        ahead = index == self.next_index or (index == 1 and self.next_index == 0)
+        return self.get(index) or (self._add(index) if ahead else None)
+
+    def begin(self, segment: Segment) -> None:
+        """At the first byte or an end without one; a repeated index goes back, as upstream."""
+        self.next_index = segment.index + 1
+        self.written = time.monotonic()
+
+    def close(self) -> None:
+        self.closed = True
+        for segment in self._ring.values():
+            segment.close()
+
+    def _add(self, index: int) -> Segment:
+        if older := self._ring.get(index % KEPT_SEGMENTS):
+            older.close()
+        segment = self._ring[index % KEPT_SEGMENTS] = Segment(index)
+        return segment
+
+
+@dataclass(eq=False)
+class TrickleServer:
+    """`async with TrickleServer() as server:` serves at `server.url` on the running loop.
+
+    Any thread may use `channels` and the methods that are not async. A channel in which nothing
+    began for `idle_seconds` is deleted, looked at every `sweep_seconds` (contract §3.7); who waits
+    with the first byte is told to continue every `continue_seconds` (contract §4.1).
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    _: KW_ONLY
+    tls: ssl.SSLContext | None = None
+    idle_seconds: float = 300
+    sweep_seconds: float = 60
+    continue_seconds: float = 10
+    url: str = field(default="", init=False)
+    channels: dict[str, Channel] = field(default_factory=dict, init=False)
+
+    async def __aenter__(self) -> Self:
+        app = web.Application()
+        router = app.router
+        router.add_post("/ai/trickle/{channel}", self._create)  # contract §4: there is one or not
+        router.add_delete("/ai/trickle/{channel}", self._delete)  # contract §4.3
+        router.add_get("/ai/trickle/{channel}/next", self._next)
+        router.add_get("/ai/trickle/{channel}/{index}", self._subscribe, allow_head=False)
+        router.add_post("/ai/trickle/{channel}/{index}", self._publish)
+        router.add_delete("/ai/trickle/{channel}/{index}", self._delete_segment)  # contract §4.3
+        # A request ends with its connection: it may wait for ever otherwise.
+        limits: dict[str, Any] = {"handler_cancellation": True, "lingering_time": LINGER_SECONDS}
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=LINGER_SECONDS, **limits
+        )
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self.host, self.port, ssl_context=self.tls).start()
+        self.port = self._runner.addresses[0][1]
+        self.url = f"{'https' if self.tls else 'http'}://{self.host}:{self.port}/ai/trickle"
+        self._loop = asyncio.get_running_loop()
+        self._sweeper = asyncio.create_task(self._sweep())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._sweeper.cancel()
+        for name in list(self.channels):
+            self.close_channel(name)
+        connections = self._runner.server.connections if self._runner.server else []
+        transports = [connection.transport for connection in connections]
+        await self._runner.cleanup()
+        for transport in filter(None, transports):  # else one that never reads stays open
+            transport.abort()
+
+    def create(self, name: str, mime_type: str = "video/mp2t") -> str:
+        """The URL of a channel, which is made if there is none: only orchestrators can."""
+        self.channels.setdefault(name, Channel(mime_type))
+        return f"{self.url}/{name}"
+
+    def close_channel(self, name: str) -> bool:
+        """Ends a channel for everyone (contract §4.3); False if there is none."""
+        if channel := self.channels.pop(name, None):
+            self._loop.call_soon_threadsafe(channel.close)
+        return channel is not None
+
+    def segments(self, name: str) -> list[bytes]:
+        """The finished ones that an open channel keeps, dropped ones empty."""
+        return [bytes(it.data) for it in self.channels[name].segments if it.closed]
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(self.sweep_seconds)
+            for name, channel in list(self.channels.items()):
+                if time.monotonic() - channel.written > self.idle_seconds:
+                    self.close_channel(name)
+
+    async def _create(self, request: web.Request) -> web.Response:
+        self._find(request)
+        return web.Response()
+
+    async def _next(self, request: web.Request) -> web.Response:
+        """Contract §4.1: where a publisher goes on after a restart."""
+        index = str(self._find(request).next_index)
+        return web.Response(text=index, headers={"Lp-Trickle-Latest": index})
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        if not self.close_channel(request.match_info["channel"]):
+            raise web.HTTPBadRequest(text="Invalid stream")
+        return web.Response()
+
+    async def _delete_segment(self, request: web.Request) -> web.Response:
+        if not (segment := self._find(request).get(_index(request))):
+            raise web.HTTPBadRequest(text="Nonexistent segment")
+        segment.close()
+        return web.Response()
+
+    async def _publish(self, request: web.Request) -> web.Response:
+        """Contract §4.1: a segment stays open when its body breaks off."""
+        channel = self._find(request)
+        segment = channel.to_write(_index(request, NEXT))
+        if request.headers.get("Lp-Trickle-Reset"):
+            for older in channel.segments[: channel.segments.index(segment)]:
+                older.close()
+        answer = web.Response(headers={"Lp-Trickle-Seq": str(segment.index)})
+        try:
+            chunk = await self._first_chunk(request, segment)
+            channel.begin(segment)
+            if not chunk:
+                answer.force_close()
+                if channel.closed:
+                    answer.headers["Lp-Trickle-Closed"] = "terminated"
+            while chunk:
+                segment.write(chunk)
+                chunk = await request.content.readany()
+        except web.RequestPayloadError:
+            answer = web.Response(status=500, text="Server error")
+            answer.force_close()
+            return answer
+        segment.close()
+        return answer
+
+    async def _first_chunk(self, request: web.Request, segment: Segment) -> bytes:
+        """Contract §4.1: waited for without limit; empty if the body or the segment has ended,
+        so that what is sent to a finished one is ignored."""
+        reading = asyncio.create_task(request.content.readany())
+        closing = asyncio.create_task(segment.wait_closed())
+        closing.add_done_callback(lambda _: reading.cancel())
+        try:
+            while not (await asyncio.wait([reading], timeout=self.continue_seconds))[0]:
+                if request.transport:
+                    request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            return b"" if segment.closed else reading.result()
+        finally:
+            closing.cancel()
+            await asyncio.gather(reading, closing, return_exceptions=True)
+
+    async def _subscribe(self, request: web.Request) -> web.StreamResponse:
+        """Contract §4.2: answers with the first byte, or at the end of an empty segment."""
+        channel = self._find(request)
+        index, latest = _index(request, CURRENT), channel.next_index
+        if not (segment := channel.to_read(index)):
+            headers = {"Lp-Trickle-Seq": str(index), "Lp-Trickle-Latest": str(latest)}
+            return web.Response(status=470, headers=headers, text="Entry not found")
+        answer = web.StreamResponse(headers={"Lp-Trickle-Seq": str(segment.index)})
+        with suppress(ConnectionError):  # a subscriber may leave
+            async for chunk in segment.chunks():
+                if not answer.prepared:
+                    if segment.index != latest:
+                        answer.headers["Lp-Trickle-Latest"] = str(latest)
+                    answer.headers["Content-Type"] = channel.mime_type
+                    await answer.prepare(request)
+                await answer.write(chunk)
+        if not answer.prepared:
+            answer.content_length = 0
+            answer.headers["Lp-Trickle-Latest"] = str(channel.next_index)
+            if channel.closed:  # contract §4.4: or else the segment was only dropped
+                answer.headers["Lp-Trickle-Closed"] = "terminated"
+        return answer
+
+    def _find(self, request: web.Request) -> Channel:
+        """Contract §4.1, §4.2: 404 is final, and a publisher's connection ends with it."""
+        if channel := self.channels.get(request.match_info["channel"]):
+            return channel
+        gone = web.HTTPNotFound(text="Stream not found")
+        if request.method == "POST":
+            gone.force_close()
+        raise gone
+
+
+def _index(request: web.Request, lowest: int = 0) -> int:
+    """Contract §4.1: 400 if it is no number; the connection drops if it has no meaning."""
+    try:
+        index = int(request.match_info["index"])
+    except ValueError:
+        raise web.HTTPBadRequest(text="Invalid idx") from None
+    if index < lowest:
+        request.protocol.force_close()
+        raise web.HTTPBadRequest
+    return index
+
+
+@contextmanager
+def run_trickle_server(**options: Any) -> Iterator[TrickleServer]:
+    """A server with these options on a thread of its own, for callers without an event loop."""
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        server = runner.run(TrickleServer(**options).__aenter__())
+        thread = threading.Thread(target=loop.run_forever, name="trickle", daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(10)
+            runner.run(server.__aexit__())
