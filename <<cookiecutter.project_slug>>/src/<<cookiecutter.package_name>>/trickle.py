@@ -51,13 +51,8 @@ class Publisher:
 
     @property
     def closed(self) -> bool:
-        """Somebody has closed the channel.
-
-        The request that waits for the next segment is then answered, and nothing else completes
-        a segment that was not started.
-        """
-        stats = self._publisher.get_stats()
-        return stats.terminal_error or stats.segments_completed > stats.segments_started
+        """The channel is gone: a segment has been refused for that."""
+        return bool(self._publisher.get_stats().terminal_error)
 
     @property
     def writing(self) -> bool:
@@ -70,8 +65,6 @@ class Publisher:
         Raises ChannelClosedError, and ChannelLostError.
         """
         await self.end()
-        if self.closed:
-            raise ChannelClosedError
         if not self._publisher.get_stats().consecutive_failures:
             self._reached = time.monotonic()
         elif time.monotonic() - self._reached > LOST_SECONDS:
