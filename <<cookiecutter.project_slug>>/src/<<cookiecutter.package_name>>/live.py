@@ -66,8 +66,9 @@ class LiveSession:
         self.channels = channels
         self._settings, dispatcher, metrics, encoder = live
         self._release = release
-        self._events = Events()
-        self._data = Data()
+        count_lost = metrics.errors.labels(type="transport").inc
+        self._events = Events(count_lost)
+        self._data = Data(count_lost)
         self._stats = Stats()
         self._dialogue = Dialogue(
             session_id,

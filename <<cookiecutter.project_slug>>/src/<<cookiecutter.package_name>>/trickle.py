@@ -24,7 +24,7 @@ MAX_SEGMENT_BYTES = 64 * 1024 * 1024
 # Failures may last so long until a channel is given up; one that is gone ends at once.
 LOST_SECONDS = 30
 RETRY_SECONDS = 0.5
-DELIVER_SECONDS = 1.5
+DELIVER_SECONDS = 1
 DELETE_SECONDS = 0.5
 POLL_SECONDS = 0.02
 CURRENT = -2
@@ -93,12 +93,17 @@ class Publisher:
             await writer.close()
 
     async def publish(self, data: bytes) -> bool:
-        """One whole segment, tried twice; False when it is lost."""
+        """One whole segment, tried twice; False when it is lost. Raises ChannelClosedError."""
         for _ in range(2):
+            failed = self._publisher.get_stats().segments_failed
             await self.begin()
-            written = await self.write(data)
+            await self.write(data)
             await self.end()
-            if written:
+            if not await self._delivered():
+                return False
+            if self.closed:
+                raise ChannelClosedError
+            if self._publisher.get_stats().segments_failed == failed:
                 return True
         return False
 
@@ -116,16 +121,20 @@ class Publisher:
         with suppress(TimeoutError):
             async with asyncio.timeout(DELIVER_SECONDS):
                 await self.end()
-                while self._on_their_way:  # noqa: ASYNC110 - the SDK has no event for it
-                    await asyncio.sleep(POLL_SECONDS)
+        await self._delivered()
         with suppress(TimeoutError):
             async with asyncio.timeout(DELETE_SECONDS):
                 await self._publisher.close()
 
-    @property
-    def _on_their_way(self) -> int:
-        stats = self._publisher.get_stats()
-        return stats.segments_started - stats.segments_completed - stats.segments_failed
+    async def _delivered(self) -> bool:
+        """False when some segments are still on their way after DELIVER_SECONDS."""
+        deadline = time.monotonic() + DELIVER_SECONDS
+        while time.monotonic() < deadline:
+            stats = self._publisher.get_stats()
+            if stats.segments_started == stats.segments_completed + stats.segments_failed:
+                return True
+            await asyncio.sleep(POLL_SECONDS)
+        return False
 
 
 async def subscribe(url: str) -> AsyncGenerator[SegmentReader]:

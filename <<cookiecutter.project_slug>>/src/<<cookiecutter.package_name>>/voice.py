@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 from .trickle import ChannelClosedError, Publisher
@@ -18,12 +19,14 @@ KEEP_ALIVE_SECONDS = 120
 class Mailbox:
     """Messages for a channel that may be slow: the oldest are lost when too many wait."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_lost: Callable[[], None]) -> None:
+        self._on_lost = on_lost
         self._messages: asyncio.Queue[str | None] = asyncio.Queue()
 
     def put(self, text: str) -> None:
         if self._messages.qsize() >= MAX_WAITING:
             self._messages.get_nowait()
+            self._on_lost()
         self._messages.put_nowait(text)
 
     def end(self) -> None:
@@ -61,7 +64,8 @@ class Events(Mailbox):
                 continue
             if message is None:
                 return
-            await channel.publish(message.encode())
+            if not await channel.publish(message.encode()):
+                self._on_lost()
 
 
 class Data(Mailbox):
@@ -85,4 +89,5 @@ class Data(Mailbox):
             if not channel.writing or kept - segment > SEGMENT_SECONDS:
                 await channel.begin()
                 segment = kept
-            await channel.write(line.encode() + b"\n")
+            if not await channel.write(line.encode() + b"\n"):
+                self._on_lost()
