@@ -18,7 +18,7 @@ from av.container import InputContainer, OutputContainer
 from av.video.frame import PictureType
 
 from harness import DEADLINE_SECONDS, Server, eventually
-from standins.trickle import TrickleServer
+from standins.trickle import Channel, TrickleServer
 
 BUNNY = Path(__file__).parent / "data" / "bigbuckbunny.mp4"
 BUNNY_FRAMES = 132
@@ -191,6 +191,38 @@ class Caller:
                 url = f"{self.urls['subscribe_url']}/{next(self._position)}"
                 client.post(url, content=paced(segment))
 
+    def play(self, *clips: Clip, params: Any = None, speed: float = 10) -> None:
+        """A whole stream, one clip after the other, from the start to the last word."""
+        self.open(params)
+        for clip in clips:
+            self.publish(clip, speed=speed).result(DEADLINE_SECONDS)
+        self.finish()
+
+    def open(self, params: Any = None, **changes: Any) -> None:
+        """Begin, and wait until the input is subscribed to: nothing that is sent is lost."""
+        self.begin(params, **changes)
+        eventually(lambda: self.input.segments, "input subscribed")
+
+    def finish(self) -> None:
+        """End the input once it has been received, and wait for the end."""
+        eventually(lambda: self.input.get(self.input.next_index), "input received")
+        self.end_input()
+        self.wait_ended()
+
+    @property
+    def input(self) -> Channel:
+        return self.trickle.channels[f"{self.id}-subscribe"]
+
+    def status(self) -> dict[str, Any]:
+        """The session as the container reports it now, empty when it knows none."""
+        sessions = self.server.jobs.get("/stream/status").json()["sessions"]
+        return next((one for one in sessions if one["session_id"] == self.id), {})
+
+    def stopped(self) -> dict[str, Any]:
+        """The last event."""
+        (event,) = self.events("stopped")
+        return event
+
     def control(self, message: bytes) -> None:
         url = f"{self.urls['control_url']}/{next(self._control)}"
         assert httpx.post(url, content=message, verify=False).status_code == 200
@@ -248,6 +280,11 @@ def frames(data: bytes) -> list[av.VideoFrame]:
     with av.open(io.BytesIO(data), format="mpegts") as container:
         assert isinstance(container, InputContainer)
         return list(container.decode(video=0)) if container.streams.video else []
+
+
+def times(pictures: list[av.VideoFrame]) -> list[int]:
+    """When they are shown, in 1/90000 s."""
+    return [round(picture.pts * picture.time_base * 90_000) for picture in pictures]
 
 
 def sound(data: bytes) -> list[tuple[int, bytes]]:
