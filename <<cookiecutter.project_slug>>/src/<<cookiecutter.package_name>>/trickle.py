@@ -115,11 +115,13 @@ class Publisher:
     async def close(self) -> None:
         """Close the channel for everybody, once the last segment has got through.
 
-        The SDK's own close cancels requests that are still on their way, and asks a server that
-        does not answer for minutes.
+        The SDK's own close cancels requests that are still on their way, asks a server that does
+        not answer for minutes, and does nothing where no segment was started.
         """
-        with suppress(TimeoutError):
+        with suppress(TimeoutError, ChannelClosedError, ChannelLostError):
             async with asyncio.timeout(DELIVER_SECONDS):
+                if not self._publisher.get_stats().segments_started:
+                    await self.begin()
                 await self.end()
         await self._delivered()
         with suppress(TimeoutError):
