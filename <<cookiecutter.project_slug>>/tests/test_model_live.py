@@ -108,14 +108,18 @@ def test_a_wrong_parameter_is_named(
     sent.expect(lambda picture: 255 - picture)
 
 
-def test_parameters_change_while_the_stream_runs(container: Server, trickle: TrickleServer) -> None:
+@pytest.mark.parametrize("body", [b'{"invert": true}', b'{"params": {"invert": true}}'])
+def test_parameters_change_while_the_stream_runs(
+    container: Server, trickle: TrickleServer, body: bytes
+) -> None:
     clip = bunny(frames=FRAMES, size=(320, 180), audio=False)
     sent = decode(joined(clip))
-    with Caller(container, trickle, "changes") as caller:
+    with Caller(container, trickle, f"changes-{len(body)}") as caller:
         caller.begin({"invert": False})
         caller.publish(clip[:1], speed=SPEED).result(DEADLINE_SECONDS)
         eventually(lambda: caller.lines(), "the first picture is through")
-        caller.control(b'{"invert": true}')
+        headers = {"X-Stream-Id": caller.id}
+        container.jobs.post("/stream/params", content=body, headers=headers).raise_for_status()
         eventually(lambda: caller.events("params_updated"), "updated")
         caller.publish(clip[1:], speed=SPEED).result(DEADLINE_SECONDS)
         caller.end_input()

@@ -9,7 +9,14 @@ from urllib.parse import urlsplit
 
 from livepeer_gateway.errors import LivepeerGatewayError
 from livepeer_gateway.live_runner import create_trickle_channels, stop_runner_session
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from starlette.requests import ClientDisconnect, Request
 
 from .errors import JobError
@@ -75,6 +82,11 @@ class Update(BaseModel):
     """POST /stream/params: the parameters, bare or as `params`."""
 
     params: Params
+
+    @model_validator(mode="before")
+    @classmethod
+    def _wrap(cls, body: Any) -> Any:
+        return body if isinstance(body, dict) and "params" in body else {"params": body}
 
 
 async def read[M: BaseModel](request: Request, kind: type[M], seconds: float) -> M:
