@@ -13,6 +13,7 @@ import uuid
 from argparse import ArgumentParser, Namespace
 from bisect import bisect_left
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import NamedTuple
 
 import av
@@ -135,10 +136,9 @@ async def show_data(http: ClientSession, url: str) -> None:
 
 
 async def start(http: ClientSession, options: Namespace, urls: dict[str, str]) -> None:
-    headers = {"X-Stream-Id": uuid.uuid4().hex, "Authorization": f"Bearer {options.token}"}
     url, body = f"{options.url}/stream/start", {"params": options.params, **urls}
     try:
-        async with http.post(url, json=body, headers=headers, timeout=START) as answer:
+        async with http.post(url, json=body, timeout=START) as answer:
             words = await answer.text()
     except (ClientError, TimeoutError) as error:
         sys.exit(f"the container can't be reached: {error or 'it does not answer'}")
@@ -148,7 +148,11 @@ async def start(http: ClientSession, options: Namespace, urls: dict[str, str]) -
 
 async def stream(options: Namespace, ts: bytes) -> tuple[Times, Received]:
     """When each picture was to be shown, and what came back."""
-    async with TrickleServer(options.host) as server, ClientSession(timeout=FOREVER) as http:
+    headers = {"X-Stream-Id": uuid.uuid4().hex, "Authorization": f"Bearer {options.token}"}
+    async with (
+        TrickleServer(options.host) as server,
+        ClientSession(headers=headers, timeout=FOREVER) as http,
+    ):
         urls = {key: server.create(uuid.uuid4().hex) for key in CHANNELS}
         await start(http, options, urls)
         clip = asyncio.create_task(publish(http, urls["subscribe_url"], ts, options.speed))
@@ -163,6 +167,8 @@ async def stream(options: Namespace, ts: bytes) -> tuple[Times, Received]:
             sys.exit("the container has ended the stream before the end of the clip")
         if not events.done():
             sys.exit(f"the stream does not end: can the container reach {server.url}? See --host")
+        with suppress(ClientError, TimeoutError):  # it is as good as stopped
+            await http.post(f"{options.url}/stream/stop", timeout=START)
         for url in urls.values():
             close(server, url)
         await data
