@@ -72,10 +72,10 @@ class Settings(BaseSettings):
     #% if cookiecutter.pipeline == "live-video-to-video"
     JOB_TIMEOUT: for one call of the model. MAX_LATENCY: a frame that is older is dropped when the
     model does not keep up. CONTROL_TIMEOUT: a session whose control channel is silent for so long
-    ends. SESSION_IDLE: so does one behind a live-runner proxy that gets no input for so long.
-    VIDEO_ENCODER: `auto` takes h264_nvenc when a trial encode succeeds. UNPROCESSED_FRAMES: what
-    becomes of those that the model failed on, and of all while it restarts. MAX_BODY_BYTES: the
-    largest request, and the largest picture at 3 bytes a pixel.
+    ends. SESSION_IDLE: so does one without control, or behind a live-runner proxy, that gets no
+    input for so long. VIDEO_ENCODER: `auto` takes h264_nvenc when a trial encode succeeds.
+    UNPROCESSED_FRAMES: what becomes of those that the model failed on, and of all while it
+    restarts. MAX_BODY_BYTES: the largest picture, at 3 bytes a pixel.
     #% else
     JOB_TIMEOUT: for the model, from the moment a job reaches it. SEND_TIMEOUT: for a caller to
     read on in a stream. MAX_BODY_BYTES: the largest request and answer.
