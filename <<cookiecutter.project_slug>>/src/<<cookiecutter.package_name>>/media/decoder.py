@@ -13,7 +13,7 @@ from av.video.reformatter import VideoReformatter
 from ..engine.schedule import DropReason, Frame
 from ..errors import JobError
 from .muxer import MediaPacket
-from .source import ByteSource
+from .source import ByteSource, PacketReader
 
 # Streams are known after a few packets. One that the input announces and does not send must not
 # hold up the others for long, and nobody needs the frame rate.
@@ -44,6 +44,7 @@ class Decoder(threading.Thread):
     def __init__(self, source: ByteSource, output: Output, max_latency_seconds: float) -> None:
         super().__init__(name="decoder", daemon=True)
         self._source = source
+        self._reader = PacketReader(source, self._skipped)
         self._output = output
         self._max_latency = max_latency_seconds
         self._reformatter = VideoReformatter()
@@ -61,12 +62,15 @@ class Decoder(threading.Thread):
 
     def _read(self) -> None:
         try:
-            with open_container(self._source, "r", format="mpegts", options=OPTIONS) as container:
+            with open_container(self._reader, "r", format="mpegts", options=OPTIONS) as container:
                 self._demux(container)
         except (FFmpegError, EOFError) as error:
             if not self._source.exhausted:
                 log.info("input unreadable", reason=str(error))
                 self._output.failed(JobError("bad_request", "the input is no readable MPEG-TS"))
+
+    def _skipped(self) -> None:
+        self._output.failed(JobError("bad_request", "a part of the input is no MPEG-TS: skipped"))
 
     def _demux(self, container: InputContainer) -> None:
         streams = container.streams
@@ -103,6 +107,8 @@ class Decoder(threading.Thread):
         if frame.pts is None or frame.time is None:
             self._output.dropped("timestamp")
             return
+        if frame.is_corrupt:
+            self._output.failed(JobError("bad_request", "a part of the video is damaged"))
         picture = self._reformatter.reformat(frame, format="rgb24", threads=1)
         # Frames that come faster than they are to be shown are early, not late.
         self._anchor = min(self._anchor, time.monotonic() - frame.time)

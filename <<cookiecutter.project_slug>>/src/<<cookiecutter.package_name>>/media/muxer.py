@@ -13,8 +13,9 @@ MAX_HELD_PACKETS = 512
 NEVER = "86400"
 # The tables come before every keyframe, and at no other time: that is where segments are cut.
 # Packets are written at once, and pictures with their length, so that a reader need not wait for
-# the next one to know the end of one.
+# the next one to know the end of one. Times stay as they are.
 OPTIONS = {
+    "avoid_negative_ts": "disabled",
     "flush_packets": "1",
     "max_interleave_delta": "1",
     "mpegts_copyts": "1",

@@ -4,8 +4,13 @@ import asyncio
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
+
+from .muxer import PACKET_BYTES
 
 MAX_BYTES = 8 * 1024 * 1024
+# The first byte of every packet.
+SYNC = b"\x47"
 
 
 class ByteSource:
@@ -64,3 +69,29 @@ class ByteSource:
             if self._size <= MAX_BYTES and not self._room.is_set():
                 self._loop.call_soon_threadsafe(self._room.set)
         return data
+
+
+class PacketReader:
+    """A source as libav reads it, which skips what is no MPEG-TS without a word: `skipped` tells."""
+
+    def __init__(self, source: ByteSource, skipped: Callable[[], None]) -> None:
+        self._source = source
+        self._skipped = skipped
+        self._next: int | None = 0
+
+    def read(self, size: int) -> bytes:
+        data = self._source.read(size)
+        if self._next is not None and not in_packets(data, self._next):
+            self._skipped()
+            self._next = None
+        if self._next is None and len(data) > 2 * PACKET_BYTES:
+            starts = (start for start in range(PACKET_BYTES) if in_packets(data, start))
+            self._next = next(starts, None)
+        if self._next is not None:
+            self._next = (self._next - len(data)) % PACKET_BYTES
+        return data
+
+
+def in_packets(data: bytes, start: int) -> bool:
+    """Whether packets start there and wherever the one before ends."""
+    return not data[start::PACKET_BYTES].strip(SYNC)
