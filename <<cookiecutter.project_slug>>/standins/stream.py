@@ -74,8 +74,8 @@ def find_parts(ts: bytes) -> list[Part]:
         )
 
 
-async def publish(http: ClientSession, url: str, ts: bytes, speed: float) -> Times:
-    """Send it as a camera would; returns when each picture was to be shown, by its own time."""
+async def publish(http: ClientSession, url: str, ts: bytes, speed: float, shown: Times) -> None:
+    """Send it as a camera would; `shown` gets when a viewer of it sees each picture."""
     parts = find_parts(ts)
     origin = time.monotonic() - parts[0].decoded / CLOCK / speed
 
@@ -83,6 +83,8 @@ async def publish(http: ClientSession, url: str, ts: bytes, speed: float) -> Tim
         bounds = itertools.pairwise([begin, *(part.position for part in segment[1:]), end])
         for part, (first, last) in zip(segment, bounds, strict=True):
             await asyncio.sleep(origin + part.decoded / CLOCK / speed - time.monotonic())
+            if part.is_picture:
+                shown[part.shown] = origin + part.shown / CLOCK / speed
             yield ts[first:last]
 
     tables = [at for at in range(0, len(ts), PACKET_BYTES) if ts[at + 1] & 31 == ts[at + 2] == 0]
@@ -90,7 +92,6 @@ async def publish(http: ClientSession, url: str, ts: bytes, speed: float) -> Tim
         segment = [part for part in parts if begin <= part.position < end]
         async with http.post(f"{url}/{number}", data=paced(segment, begin, end)):
             pass
-    return {part.shown: origin + part.shown / CLOCK / speed for part in parts if part.is_picture}
 
 
 async def subscribe(http: ClientSession, url: str) -> AsyncIterator[StreamReader]:
@@ -146,8 +147,8 @@ async def start(http: ClientSession, options: Namespace, urls: dict[str, str]) -
         sys.exit(f"the container refuses: {answer.status} {words}")
 
 
-async def stream(options: Namespace, ts: bytes) -> tuple[Times, Received]:
-    """When each picture was to be shown, and what came back."""
+async def stream(options: Namespace, ts: bytes, shown: Times) -> tuple[Received, bool]:
+    """What came back, and whether the container ended the stream before the clip's end."""
     headers = {"X-Stream-Id": uuid.uuid4().hex, "Authorization": f"Bearer {options.token}"}
     async with (
         TrickleServer(options.host) as server,
@@ -155,7 +156,7 @@ async def stream(options: Namespace, ts: bytes) -> tuple[Times, Received]:
     ):
         urls = {key: server.create(uuid.uuid4().hex) for key in CHANNELS}
         await start(http, options, urls)
-        clip = asyncio.create_task(publish(http, urls["subscribe_url"], ts, options.speed))
+        clip = asyncio.create_task(publish(http, urls["subscribe_url"], ts, options.speed, shown))
         output = asyncio.create_task(receive(http, urls["publish_url"]))
         events = asyncio.create_task(show_events(http, urls["events_url"]))
         data = asyncio.create_task(show_data(http, urls["data_url"]))
@@ -163,16 +164,15 @@ async def stream(options: Namespace, ts: bytes) -> tuple[Times, Received]:
         cut = not clip.done()
         close(server, urls["subscribe_url"])
         await asyncio.wait([events], timeout=END_SECONDS)
-        if cut:
-            sys.exit("the container has ended the stream before the end of the clip")
         if not events.done():
             sys.exit(f"the stream does not end: can the container reach {server.url}? See --host")
         with suppress(ClientError, TimeoutError):  # it is as good as stopped
             await http.post(f"{options.url}/stream/stop", timeout=START)
         for url in urls.values():
             close(server, url)
+        clip.cancel()
         await data
-        return await clip, await output
+        return await output, cut
 
 
 def close(server: TrickleServer, url: str) -> None:
@@ -203,9 +203,10 @@ def main() -> None:
     parser.add_argument("--speed", type=float, default=1, help="2 is twice as fast")
     options = parser.parse_args()
     ts = io.BytesIO()
+    shown: Times = {}
     copy(options.clip, ts, options.clip)
     try:
-        shown, received = asyncio.run(stream(options, ts.getvalue()))
+        received, cut = asyncio.run(stream(options, ts.getvalue(), shown))
     except OSError as error:
         sys.exit(f"can't listen at {options.host}: {error}")
     if not received:
@@ -215,6 +216,8 @@ def main() -> None:
     late = [f"{1000 * seconds:.0f} ms" for seconds in measure(shown, received)]
     p50, p99 = late[len(late) // 2], late[len(late) * 99 // 100]
     print(f"{len(shown)} frames in, {len(late)} out, {p50} later (p99: {p99})")
+    if cut:
+        sys.exit("the container has ended the stream before the end of the clip")
 
 
 if __name__ == "__main__":

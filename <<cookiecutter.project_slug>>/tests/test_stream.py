@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import pytest
 
-from harness import DEADLINE_SECONDS, Server, StartServer, run_server
+from harness import DEADLINE_SECONDS, Server, StartServer, eventually, run_server
 from streaming import BUNNY, BUNNY_FRAMES, pictures
 
 TOKEN = "a token"
@@ -72,6 +72,21 @@ def test_errors_are_shown_and_nothing_is_a_failure(
         done = stream(server, tmp_path / "out.mp4", '--params={"do": "fail"}')
     assert "nothing came back" in only_line(done)
     assert "model_error" in done.stdout
+
+
+def test_a_stream_that_the_container_ends(start_server: StartServer, tmp_path: Path) -> None:
+    """What came until then is kept."""
+    result = tmp_path / "out.mp4"
+    with start_server() as server:
+        command = server.pool.submit(stream, server, result, "--speed=1")
+        eventually(lambda: (server.metric("byoc_frames_out_total") or 0) > 25, "frames")
+        assert server.stop() == 0
+        done = command.result()
+    assert "the container has ended the stream" in only_line(done)
+    with av.open(str(result), "r") as video:
+        count = len(list(video.decode(video=0)))
+    assert 25 < count < BUNNY_FRAMES
+    assert f"{count} out" in done.stdout
 
 
 def test_a_refusal_is_told_in_the_containers_words(container: Server, tmp_path: Path) -> None:
