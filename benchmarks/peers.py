@@ -156,7 +156,7 @@ class Environments:
         if peer.pipeline:
             with hushed():
                 project = bake(self._folder, pipeline=peer.pipeline)
-            self._uv("sync", "--no-dev", "--compile-bytecode", python, f"--project={project}")
+            self._uv("sync", "--compile-bytecode", python, f"--project={project}")
         else:
             self._uv("venv", "--allow-existing", python, path)
             self._uv("pip", "install", "--compile-bytecode", f"--python={path}", *peer.packages)

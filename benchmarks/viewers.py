@@ -124,7 +124,7 @@ class Stream:
 async def main() -> None:
     port, streams, size, seconds, *kill = sys.argv[1:]
     width, height = map(int, size.split("x"))
-    clip = bunny(size=(width, height), rate=RATE, frames=int(seconds) * RATE)
+    clip = bunny(size=(width, height), rate=RATE, frames=int(seconds) * RATE, audio=False)
     timeout = aiohttp.ClientTimeout(total=None)
     connector = aiohttp.TCPConnector(limit=0)
     async with (
