@@ -81,7 +81,9 @@ class Container:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.address: str = inspect(name)["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
+        network = inspect(name)["NetworkSettings"]["Networks"]["bridge"]
+        self.address: str = network["IPAddress"]
+        self.gateway: str = network["Gateway"]  # this machine, as the container knows it
 
     def connect(self, port: int = JOBS) -> HTTPConnection:
         return HTTPConnection(self.address, port, timeout=DEADLINE_SECONDS)
