@@ -14,7 +14,7 @@ BACKLOG = 2048
 
 
 def serve(settings: Settings) -> int:
-    """Raises SettingsError when a port is taken or the GPU that is required is missing."""
+    """Raises SettingsError when a port is taken, or what is asked for can't be had here."""
     if settings.require_gpu:
         require_gpu()
     configure_logs(settings.log_format, settings.log_level)
@@ -25,10 +25,11 @@ def serve(settings: Settings) -> int:
         log = structlog.get_logger()
         if names := unknown_settings():
             log.warning("unknown settings", names=names)
-        log.info("listening", port=jobs.getsockname()[1], ops_port=ops.getsockname()[1])
 
         async def run() -> int:
-            return await Lifecycle(settings, jobs, ops).run()
+            lifecycle = Lifecycle(settings, jobs, ops)
+            log.info("listening", port=jobs.getsockname()[1], ops_port=ops.getsockname()[1])
+            return await lifecycle.run()
 
         return uvloop.run(run())
 

@@ -47,9 +47,11 @@ def choose_encoder(setting: Literal["auto"] | EncoderName) -> EncoderName:
     try:
         try_encoder("h264_nvenc")
     except (FFmpegError, ValueError) as error:
+        reason = error.strerror if isinstance(error, FFmpegError) else str(error)
         if setting == "h264_nvenc":
-            raise SettingsError(f"BYOC_VIDEO_ENCODER={setting!r} does not work: {error}") from None
-        log.info("video encoder chosen", encoder="libx264", trial_of_h264_nvenc=str(error))
+            words = f"BYOC_VIDEO_ENCODER={setting!r} does not work here: {reason}"
+            raise SettingsError(words) from None
+        log.info("video encoder chosen", encoder="libx264", trial_of_h264_nvenc=reason)
         return "libx264"
     log.info("video encoder chosen", encoder="h264_nvenc")
     return "h264_nvenc"
