@@ -67,8 +67,11 @@ def bunny(
     audio: bool = True,
     codec: str = "libx264",
     sample_aspect_ratio: Fraction = Fraction(1),
+    colorspace: int = 2,
+    color_range: int = 0,
+    b_frames: int = 0,
 ) -> Clip:
-    """The clip as a live source sends it: no B-frames, a keyframe every second.
+    """The clip as a live source sends it: a keyframe every second.
 
     Frame n, counted from `first`, is shown at n / rate seconds, and so is the audio of that time.
     """
@@ -90,7 +93,9 @@ def bunny(
             encoder.pix_fmt = "yuv420p"
             encoder.sample_aspect_ratio = sample_aspect_ratio
             encoder.gop_size = rate
-            encoder.max_b_frames = 0
+            encoder.colorspace = colorspace
+            encoder.color_range = color_range
+            encoder.max_b_frames = b_frames
             if codec == "libx264":
                 encoder.options = {"preset": "ultrafast", "tune": "zerolatency"}
             shown = itertools.islice(itertools.cycle(pictures(*size)), frames)
@@ -284,7 +289,8 @@ def frames(data: bytes) -> list[av.VideoFrame]:
 
 def times(pictures: list[av.VideoFrame]) -> list[int]:
     """When they are shown, in 1/90000 s."""
-    return [round(picture.pts * picture.time_base * 90_000) for picture in pictures]
+    moments = [picture.time for picture in pictures]
+    return [round(90_000 * moment) for moment in moments if moment is not None]
 
 
 def sound(data: bytes) -> list[tuple[int, bytes]]:

@@ -72,7 +72,7 @@ class ByteSource:
 
 
 class PacketReader:
-    """A source as libav reads it, which skips what is no MPEG-TS without a word: `skipped` tells."""
+    """A source as libav reads it, which skips what is no MPEG-TS: `skipped` is called then."""
 
     def __init__(self, source: ByteSource, skipped: Callable[[], None]) -> None:
         self._source = source
