@@ -99,7 +99,13 @@ class Dialogue:
             self._wanted = dict(self.params)
 
     def lost(self, loss: JobError) -> None:
-        """The model's process is gone, which has been counted, and will be replaced."""
+        """The model's process is gone, which has been counted, and will be replaced.
+
+        Parameters that it had not taken yet may have killed it, and are not tried again.
+        """
         self.failed(loss)
+        self._wanted = dict(self.params)
+        if not self._opened:
+            self._stop("failed")
         if self._lost is None:
             self._lost = time.monotonic(), self._stats.unprocessed

@@ -67,16 +67,19 @@ class Dispatcher:
         lanes = list(worker.lanes)
         self._cause = None
         self.schedule.open()
-        with ThreadPoolExecutor(len(lanes), "lane") as pool:
-            ends = [loop.run_in_executor(pool, self._attend, lane) for lane in lanes]
-            try:
-                await asyncio.wait(ends, return_when=asyncio.FIRST_EXCEPTION)
-            finally:
-                self.schedule.halt()
-                for lane in lanes:
-                    lane.shut()
-                await asyncio.wait(ends)
-                self.schedule.close()
+        try:
+            with ThreadPoolExecutor(len(lanes), "lane") as pool:
+                ends = [loop.run_in_executor(pool, self._attend, lane) for lane in lanes]
+                try:
+                    await asyncio.wait(ends, return_when=asyncio.FIRST_EXCEPTION)
+                finally:
+                    self.schedule.halt()
+                    for lane in lanes:
+                        lane.shut()
+                    # May be cancelled here as well: the lane and the process end at the same time.
+                    await asyncio.gather(*ends, return_exceptions=True)
+        finally:
+            self.schedule.close()
         for end in ends:
             end.result()
         raise WorkerLostError(self._cause)

@@ -182,8 +182,7 @@ class Schedule[R: Receiver]:
             for feed in [feed for feed in self._feeds if feed.gone]:
                 self._feeds.remove(feed)
             for feed in self._feeds:
-                feed.tasks.clear()
-                feed.tasks.append(feed.task("params", feed.params))
+                feed.tasks.appendleft(feed.task("params", feed.params))
             self._serving, self._bypass = True, False
 
     def halt(self) -> None:
@@ -193,10 +192,14 @@ class Schedule[R: Receiver]:
             self._work.notify_all()
 
     def close(self) -> None:
-        """The worker is gone: frames pass it by until there is another."""
+        """The worker is gone: frames pass it by until there is another.
+
+        It may have died of what it was told, which is forgotten.
+        """
         with self._lock:
             self._bypass = True
             for feed in self._feeds:
+                feed.tasks.clear()
                 self._forward(feed)
                 feed.room.notify_all()
 
