@@ -17,7 +17,10 @@ from mischief import Mischief, mark
 
 
 class Chaos(Mischief):
+    """CHAOS_OPEN names what `open` does."""
+
     def open(self, session: Session) -> "ChaosStream":
+        getattr(self, os.environ.get("CHAOS_OPEN", "nothing"))({})
         return ChaosStream(self, session)
 
 
@@ -68,12 +71,16 @@ class ChaosStream:
         self._session.emit_event({"type": "counted", "frames": self._frames})
         return frame
 
-    def crash_once(self, frame: Picture, params: Params) -> Picture:
-        """At the tenth frame, when no process has done so before."""
+    def once(self, frame: Picture, params: Params) -> Picture:
+        """At the tenth frame, and when no process has done so before: what `then` names."""
         if self._frames == 10 and not Path(params["file"]).exists():
             mark(params["file"])
-            os.abort()
+            getattr(self._model, params["then"])(params)
         return frame
+
+    def noise(self, frame: Picture, params: Params) -> Picture:
+        """What no encoder makes small."""
+        return np.random.default_rng(self._frames).integers(0, 256, frame.shape, np.uint8)
 
     def bad_shape(self, frame: Picture, params: Params) -> Any:
         return frame[:, :, 0]
