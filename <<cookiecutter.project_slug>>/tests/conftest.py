@@ -5,9 +5,6 @@ from pathlib import Path
 import pytest
 
 from harness import Server, StartServer, run_server
-#% if cookiecutter.pipeline == "live-video-to-video"
-from standins.trickle import TrickleServer, run_trickle_server
-#% endif
 
 
 @pytest.fixture
@@ -21,12 +18,3 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server with the chaos model for every test that leaves it sound."""
     with run_server(tmp_path_factory.mktemp("server"), BYOC_CAPACITY="8") as server:
         yield server
-#% if cookiecutter.pipeline == "live-video-to-video"
-
-
-@pytest.fixture(scope="session")
-def trickle() -> Iterator[TrickleServer]:
-    """The channels of every stream, each of which has a name of its own."""
-    with run_trickle_server() as trickle:
-        yield trickle
-#% endif
