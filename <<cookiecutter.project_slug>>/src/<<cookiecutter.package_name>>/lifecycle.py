@@ -145,7 +145,7 @@ class Lifecycle:
                     await self._sessions.ended()
         model.cancel()
         await asyncio.wait([model])
-        if not await self._supervisor.stop(0 if self._force.is_set() else end - loop.time()):
+        if not await self._stop_worker(end - loop.time()):
             log.error("model's process killed at the deadline")
             in_time = False
         self._job_server.should_exit = True
@@ -163,3 +163,14 @@ class Lifecycle:
         force.cancel()
         ended.cancel()
         return ended.done()
+
+    async def _stop_worker(self, seconds: float) -> bool:
+        """False when it had to be killed, at the deadline or for a second signal."""
+        stop = asyncio.create_task(self._supervisor.stop(seconds))
+        force = asyncio.create_task(self._force.wait())
+        await asyncio.wait([stop, force], return_when=asyncio.FIRST_COMPLETED)
+        force.cancel()
+        if stop.done():
+            return stop.result()
+        stop.cancel()
+        return await self._supervisor.stop(0)
