@@ -18,13 +18,15 @@ from .live import Channels, Live, LiveSession
 from .media.codec import choose_encoder
 from .ops.health import Health
 from .ops.metrics import Metrics
-from .requests import LegacyStart, RunnerStart, Start, Update, callback, read
+from .parameters import Update
+from .requests import LegacyStart, RunnerStart, Start, callback, read
 from .sessions import Sessions
 from .settings import Settings
 from .trickle import is_gone
 
 IDENTIFIER = re.compile(r"[\w.:-]{1,128}", re.ASCII)
-STREAM_HEADERS = ("X-Stream-Id", "Livepeer-Session-Id")
+# Proxies set the first one themselves, and pass on whatever callers say in the second.
+STREAM_HEADERS = ("Livepeer-Session-Id", "X-Stream-Id")
 PROBE_SECONDS = 2
 END_SECONDS = 8
 # Any other status is taken for success by the caller of the legacy door (contract §6).
@@ -67,12 +69,16 @@ class Door:
         self._sessions.enter(LiveSession(self._live, session_id, channels, params, release))
 
     async def _make_room(self, session_id: str) -> None:
-        """End a session of this name whose channels are gone; JobError when they are not."""
+        """Await the end of a session of this name, or end it when its channels are gone.
+
+        Raises JobError when they are not, or when nobody more is admitted.
+        """
         if stale := self._sessions.get(session_id):
-            if not await is_gone(stale.channels.subscribe_url, PROBE_SECONDS):
-                words = f"stream {session_id} is running already: stop it first"
-                raise JobError("bad_request", words, field="X-Stream-Id", status=409)
-            stale.cut()
+            if not stale.stopping:
+                if not await is_gone(stale.channels.subscribe_url, PROBE_SECONDS):
+                    words = f"stream {session_id} is running already: stop it first"
+                    raise JobError("bad_request", words, field="X-Stream-Id", status=409)
+                stale.cut()
             await ended(stale)
         self._sessions.require_room()
 

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from typing import Any, NamedTuple
 
 import structlog
+from pydantic import ValidationError
 
 from .dialogue import Dialogue
 from .engine.dispatcher import Dispatcher
@@ -16,6 +17,7 @@ from .errors import JobError
 from .media.codec import EncoderName
 from .media.pipeline import Pipeline
 from .ops.metrics import Metrics
+from .parameters import Update
 from .settings import Settings
 from .stats import Stats
 from .trickle import ChannelClosedError, ChannelLostError, Publisher, chunks, subscribe
@@ -27,6 +29,7 @@ HEARTBEAT_SECONDS = 5
 FLUSH_SECONDS = 3
 LAST_WORDS_SECONDS = 1
 CANCEL_SECONDS = 0.1
+MAX_CONTROL_BYTES = 1_048_576
 KEEP_ALIVE = {"keep": "alive"}
 
 log = structlog.get_logger()
@@ -87,9 +90,13 @@ class LiveSession:
         self._ended = asyncio.Event()
         self._received = self._heard = time.monotonic()
 
+    @property
+    def stopping(self) -> bool:
+        return self._stopping.done()
+
     def stop(self, reason: str) -> None:
         """End once what was accepted has come out; the first reason counts."""
-        if not self._stopping.done():
+        if not self.stopping:
             self._stopping.set_result(reason)
 
     def cut(self) -> None:
@@ -112,7 +119,7 @@ class LiveSession:
         self._dialogue.failed(error)
 
     def status(self) -> dict[str, Any]:
-        state = "stopping" if self._stopping.done() else "streaming"
+        state = "stopping" if self.stopping else "streaming"
         return {"session_id": self.id, "state": state, **self._stats.report()}
 
     async def run(self) -> str:
@@ -187,10 +194,11 @@ class LiveSession:
         self.stop("input_ended")
 
     async def _follow_control(self) -> None:
-        if self.channels.control_url is None:
+        url = self.channels.control_url
+        if url is None:
             return
         try:
-            async with aclosing(subscribe(self.channels.control_url)) as segments:
+            async with aclosing(subscribe(url, MAX_CONTROL_BYTES)) as segments:
                 async for segment in segments:
                     message = b"".join([data async for data in chunks(segment)])
                     if message:
@@ -203,15 +211,13 @@ class LiveSession:
     def _obey(self, message: bytes) -> None:
         """Parameters, as a gateway repeats them after it has changed orchestrators (§3.4)."""
         try:
-            content = json.loads(message)
-        except ValueError:
-            content = None
-        if content == KEEP_ALIVE:
-            return
-        if not isinstance(content, dict) or "keep" in content:
+            params: dict[str, Any] | None = Update.model_validate_json(message).params
+        except ValidationError:
+            params = None
+        if params is None or ("keep" in params and params != KEEP_ALIVE):
             log.info("control message ignored", bytes=len(message))
-            return
-        self.update(content)
+        elif params != KEEP_ALIVE:
+            self.update(params)
 
     async def _watch(self) -> None:
         """End what nobody ends: orchestrators don't always say that a stream is over (§3.5)."""

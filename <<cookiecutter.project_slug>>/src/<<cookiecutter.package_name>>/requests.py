@@ -1,7 +1,6 @@
 """What callers send to start a session, checked; and the channels made for live runners."""
 
 import asyncio
-import json
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -9,18 +8,12 @@ from urllib.parse import urlsplit
 
 from livepeer_gateway.errors import LivepeerGatewayError
 from livepeer_gateway.live_runner import create_trickle_channels, stop_runner_session
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
 from .errors import JobError
 from .live import Channels
+from .parameters import Params
 
 MAX_REQUEST_BYTES = 1_048_576
 CALLBACK_SECONDS = 5
@@ -28,23 +21,13 @@ SESSION_HEADERS = ("Livepeer-Session-Id", "Livepeer-Session-Token", "Livepeer-Se
 
 
 def http_url(url: str) -> str:
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError("must be an absolute http or https address")
     return url
 
 
-def json_object(value: object) -> object:
-    """Callers send an object, the text of one, null or nothing (contract §3.2)."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value) if value.strip() else None
-        except ValueError:
-            raise ValueError("is no JSON") from None
-    return {} if value is None else value
-
-
 type Url = Annotated[str, Field(max_length=2048), AfterValidator(http_url)]
-type Params = Annotated[dict[str, Any], BeforeValidator(json_object)]
 
 
 class Start(BaseModel):
@@ -76,17 +59,6 @@ class RunnerStart(BaseModel):
     """Behind a live-runner proxy the container makes the channels (contract §5.4)."""
 
     params: Params = {}
-
-
-class Update(BaseModel):
-    """POST /stream/params: the parameters, bare or as `params`."""
-
-    params: Params
-
-    @model_validator(mode="before")
-    @classmethod
-    def _wrap(cls, body: Any) -> Any:
-        return body if isinstance(body, dict) and "params" in body else {"params": body}
 
 
 async def read[M: BaseModel](request: Request, kind: type[M], seconds: float) -> M:

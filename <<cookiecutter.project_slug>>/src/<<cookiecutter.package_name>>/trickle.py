@@ -139,7 +139,7 @@ class Publisher:
         return False
 
 
-async def subscribe(url: str) -> AsyncGenerator[SegmentReader]:
+async def subscribe(url: str, max_bytes: int = MAX_SEGMENT_BYTES) -> AsyncGenerator[SegmentReader]:
     """The segments from the current one to the end of the channel.
 
     Raises ChannelLostError. What the SDK gives up after some tries is tried again.
@@ -147,9 +147,7 @@ async def subscribe(url: str) -> AsyncGenerator[SegmentReader]:
     position = CURRENT
     reached = time.monotonic()
     while True:
-        async with TrickleSubscriber(
-            url, start_seq=position, max_bytes=MAX_SEGMENT_BYTES
-        ) as subscriber:
+        async with TrickleSubscriber(url, start_seq=position, max_bytes=max_bytes) as subscriber:
             failures = 0
             while (segment := await subscriber.next()) is not None:
                 failures = subscriber.get_stats().get_failures
