@@ -154,7 +154,8 @@ async def stream(options: Namespace, ts: bytes, shown: Times) -> tuple[Received,
         TrickleServer(options.host) as server,
         ClientSession(headers=headers, timeout=FOREVER) as http,
     ):
-        urls = {key: server.create(uuid.uuid4().hex) for key in CHANNELS}
+        names = {key: uuid.uuid4().hex for key in CHANNELS}
+        urls = {key: server.create(name) for key, name in names.items()}
         await start(http, options, urls)
         clip = asyncio.create_task(publish(http, urls["subscribe_url"], ts, options.speed, shown))
         output = asyncio.create_task(receive(http, urls["publish_url"]))
@@ -162,22 +163,17 @@ async def stream(options: Namespace, ts: bytes, shown: Times) -> tuple[Received,
         data = asyncio.create_task(show_data(http, urls["data_url"]))
         await asyncio.wait([clip, events], return_when=asyncio.FIRST_COMPLETED)
         cut = not clip.done()
-        close(server, urls["subscribe_url"])
+        server.close_channel(names["subscribe_url"])
         await asyncio.wait([events], timeout=END_SECONDS)
         if not events.done():
             sys.exit(f"the stream does not end: can the container reach {server.url}? See --host")
         with suppress(ClientError, TimeoutError):  # it is as good as stopped
             await http.post(f"{options.url}/stream/stop", timeout=START)
-        for url in urls.values():
-            close(server, url)
+        for name in names.values():
+            server.close_channel(name)
         clip.cancel()
         await data
         return await output, cut
-
-
-def close(server: TrickleServer, url: str) -> None:
-    """Unless the container has done so: it does with channels that it has used."""
-    server.close_channel(url.rpartition("/")[2])
 
 
 def measure(shown: Times, received: Received) -> list[float]:
