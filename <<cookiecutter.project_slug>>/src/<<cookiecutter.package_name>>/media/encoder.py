@@ -88,7 +88,7 @@ class Encoder(threading.Thread):
             self._audio_packets += 1
             self._queue.put(packet)
         else:
-            self._monitor.dropped("output")
+            self._monitor.failed(JobError("internal", "audio was dropped: the encoder is behind"))
 
     def finish(self) -> None:
         self._queue.put(None)
@@ -115,6 +115,8 @@ class Encoder(threading.Thread):
         except Exception:
             log.exception("encoder failed")
             self._monitor.failed(JobError("internal", "the container failed on this output"))
+        # The input's codecs, their threads and pictures go with the last one that holds them.
+        self._layout = None
         self._monitor.finished()
 
     def _restart(self, layout: Layout) -> None:
@@ -142,7 +144,7 @@ class Encoder(threading.Thread):
             self._muxer.audio(packet)
         except FFmpegError as error:
             log.info("audio dropped", reason=str(error))
-            self._monitor.dropped("timestamp")
+            self._monitor.failed(JobError("bad_request", "audio whose time went back was dropped"))
 
     def _encode(self, item: Encoded) -> None:
         picture = self._prepare(item)

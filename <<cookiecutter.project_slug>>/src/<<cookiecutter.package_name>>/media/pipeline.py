@@ -57,6 +57,7 @@ class Pipeline:
         self._schedule = dispatcher.schedule
         self._listener = listener
         self._loop = asyncio.get_running_loop()
+        self._finished = asyncio.Event()
         self._decoder = Decoder(self.source, self, settings.max_latency_seconds)
         self._encoder = Encoder(encoder, self.sink.put, self)
         self._size: tuple[int, int] | None = None
@@ -77,9 +78,8 @@ class Pipeline:
         self.sink.cut()
 
     async def join(self) -> None:
-        """Wait until the threads have ended, which they do after the end of the source."""
-        await asyncio.to_thread(self._decoder.join)
-        await asyncio.to_thread(self._encoder.join)
+        """Wait for the end of the threads, which comes after that of the source."""
+        await self._finished.wait()
         self._schedule.leave(self._feed)
 
     # From the decoder
@@ -143,6 +143,7 @@ class Pipeline:
 
     def finished(self) -> None:
         self.sink.end()
+        self._loop.call_soon_threadsafe(self._finished.set)
 
     # From any of them
 
