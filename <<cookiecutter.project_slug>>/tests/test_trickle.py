@@ -4,7 +4,6 @@ import asyncio
 import http.client
 import socket
 import ssl
-import subprocess
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -25,6 +24,7 @@ from livepeer_gateway.trickle_subscriber import TrickleSubscriber
 
 from harness import DEADLINE_SECONDS, eventually
 from standins.trickle import TrickleServer, run_trickle_server
+from streaming import self_signed
 
 
 @pytest.fixture(scope="module")
@@ -373,14 +373,7 @@ def run[T](scenario: Coroutine[Any, Any, T]) -> T:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    """A self-signed one, as orchestrators use it."""
-    folder = tmp_path_factory.mktemp("certificate")
-    command = "openssl req -x509 -nodes -subj /CN=orchestrator -newkey ec"
-    options = "-pkeyopt ec_paramgen_curve:prime256v1 -keyout key.pem -out certificate.pem"
-    subprocess.run(f"{command} {options}".split(), cwd=folder, check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
-    return context
+    return self_signed(tmp_path_factory.mktemp("certificate"))
 
 
 async def read(subscriber: TrickleSubscriber) -> bytes | None:
