@@ -19,7 +19,7 @@ QUEUE_FRAMES = 4
 # Pictures of one session on their way to the encoder.
 MAX_UNENCODED = 4
 
-type DropReason = Literal["late", "model", "failed", "restart", "output", "timestamp"]
+type DropReason = Literal["late", "model", "failed", "restart", "timestamp"]
 
 
 class Frame(NamedTuple):

@@ -21,7 +21,7 @@ DISTRIBUTION = "<<cookiecutter.project_slug>>"
 LATENCY = "Milliseconds from the decoding of a frame to its encoding."
 FRAMES_IN = "Frames decoded."
 FRAMES_OUT = "Frames encoded."
-DROP_REASONS = ("late", "model", "failed", "restart", "output", "timestamp")
+DROP_REASONS = ("late", "model", "failed", "restart", "timestamp")
 
 #% else
 LATENCY = "Milliseconds from a request's admission to the end of its answer."
