@@ -32,6 +32,15 @@ def lint(session: nox.Session) -> None:
     session.run("mypy")
 
 
+#% if cookiecutter.pipeline == "live-video-to-video"
+@nox.session
+def soak(session: nox.Session) -> None:
+    """`-- --minutes 60` for longer than 5."""
+    install(session)
+    session.run("python", "tests/soak.py", *session.posargs, env={"PYTHONPATH": "."})
+
+
+#% endif
 @nox.session(venv_backend="none")
 def image(session: nox.Session) -> None:
     """`-- --build-arg WEIGHTS=layer` and the like go to docker build."""
