@@ -43,8 +43,10 @@ def tasks(server: Server) -> int:
 
 
 def memory(pid: int) -> int:
-    """In bytes; of pages that several processes share each has its part."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return 1024 * int(line.split()[1])
-    raise ValueError("the kernel does not tell")
+    """In bytes, its part of what it shares with the other process; without what files hold.
+
+    How much of libraries is charged to a process depends on who else uses them.
+    """
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    sizes = {name: int(size) for name, size, _ in map(str.split, lines)}
+    return 1024 * (sizes["Pss_Anon:"] + sizes["Pss_Shmem:"])

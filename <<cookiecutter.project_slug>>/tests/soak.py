@@ -24,7 +24,9 @@ type Holding = dict[str, int]
 
 
 def held(server: Server) -> Holding:
-    """By what, of the main process and of the model's, where there are two."""
+    """By the main process and the model's; of our connections to it there is one to each port."""
+    server.jobs.get("/health")
+    server.ops.get("/health")
     found = {"tasks": tasks(server)}
     for name, pid in (("main", server.process.pid), ("model", server.worker())):
         found |= {f"{name} {key}": n for key, n in holdings(pid)._asdict().items()}
