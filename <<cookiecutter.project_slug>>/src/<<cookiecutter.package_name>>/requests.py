@@ -108,7 +108,7 @@ class Callback:
             ours = {one["name"]: one.get("internal_url") or one["url"] for one in made}
             theirs = {one["name"]: one["url"] for one in made}
             channels = Channels(*(ours[name] for name in names))
-        except (LivepeerGatewayError, KeyError, OSError, TimeoutError) as error:
+        except (LivepeerGatewayError, KeyError, ValueError, OSError) as error:
             reason = type(error).__name__
             words = f"the orchestrator did not create the session's channels: {reason}"
             raise JobError("transport", words, status=502) from None
