@@ -38,8 +38,8 @@ TAKEN = {
     *DEPENDENCIES,
     *("attr", "dotenv", "example", "google", "grpc", "mypyc", "opentelemetry", "py", "pynvml"),
     *("sniffio", "xdist"),
-    *("chaos", "conftest", "harness", "jobs", "mischief", "noxfile", "src", "standins"),
-    *("streaming", "test", "tests"),
+    *("chaos", "conftest", "harness", "hostile", "jobs", "mischief", "noxfile", "observed"),
+    *("orchestrator", "resources", "soak", "src", "standins", "streaming", "test", "tests"),
 }
 ROUTES = {
     *("docs", "drain", "health", "live-video-to-video", "livez", "metrics", "openapi.json"),

@@ -14,7 +14,8 @@ from argparse import ArgumentParser, Namespace
 from bisect import bisect_left
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import av
 from aiohttp import ClientError, ClientSession, ClientTimeout, StreamReader
@@ -121,7 +122,7 @@ async def show_events(http: ClientSession, url: str) -> None:
     """Each is a segment of its own."""
     async for segment in subscribe(http, url):
         event = json.loads(await segment.read())["event"]
-        kind, words = event.pop("type"), json.dumps(event)
+        kind, words = event.pop("type", "?"), json.dumps(event)
         if kind == "heartbeat":
             words = "{fps_in} fps in, {fps_out} out, {latency_p50_ms} ms inside".format(**event)
         elif kind == "error":
@@ -149,7 +150,7 @@ async def start(http: ClientSession, options: Namespace, urls: dict[str, str]) -
 
 async def stream(options: Namespace, ts: bytes, shown: Times) -> tuple[Received, bool]:
     """What came back, and whether the container ended the stream before the clip's end."""
-    headers = {"X-Stream-Id": uuid.uuid4().hex, "Authorization": f"Bearer {options.token}"}
+    headers = {"X-Stream-Id": options.id, "Authorization": f"Bearer {options.token}"}
     async with (
         TrickleServer(options.host) as server,
         ClientSession(headers=headers, timeout=FOREVER) as http,
@@ -176,6 +177,13 @@ async def stream(options: Namespace, ts: bytes, shown: Times) -> tuple[Received,
         return await output, cut
 
 
+def json_object(text: str) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError("no object")
+    return value
+
+
 def measure(shown: Times, received: Received) -> list[float]:
     """How late each picture's last byte came back, in seconds, smallest first."""
     parts = find_parts(b"".join(data for _, data in received))
@@ -194,10 +202,13 @@ def main() -> None:
     parser.add_argument("result", help="where to write what comes back: .mp4, .ts and the like")
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="the container's job port")
     parser.add_argument("--host", default="127.0.0.1", help="our address, as the container has it")
-    parser.add_argument("--params", type=json.loads, default={}, help="JSON, for the model")
+    parser.add_argument("--params", type=json_object, default={}, help="JSON, for the model")
+    parser.add_argument("--id", default="quick-start", help="what the stream is called")
     parser.add_argument("--token", default="", help="that of BYOC_AUTH_TOKEN")
     parser.add_argument("--speed", type=float, default=1, help="2 is twice as fast")
     options = parser.parse_args()
+    if not Path(options.result).suffix or not Path(options.result).parent.is_dir():
+        parser.error(f"{options.result}: name a file like out.mp4 in a folder that is there")
     ts = io.BytesIO()
     shown: Times = {}
     copy(options.clip, ts, options.clip)

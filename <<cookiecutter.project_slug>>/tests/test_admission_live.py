@@ -10,8 +10,9 @@ import pytest
 
 from harness import Server, eventually, run_server
 from standins.trickle import TrickleServer, run_trickle_server
-from streaming import Caller
+from streaming import Caller, bunny
 
+CLIP = bunny(size=(160, 90), frames=10, audio=False)
 LIMIT = 1_048_576
 TOKEN = "a-token-that-nobody-may-see"
 LEGACY = "/live-video-to-video"
@@ -126,18 +127,18 @@ def test_a_stream_whose_channels_are_gone_is_replaced(
     assert not lost.closed
 
 
-def test_a_stream_that_is_ending_may_start_again(
-    small: Server, trickle: TrickleServer, callers: list[Caller]
-) -> None:
+def test_a_stream_that_is_ending_may_start_again(small: Server, callers: list[Caller]) -> None:
     """Its end is awaited: it would close the channels of the new one."""
     caller, other, _ = callers
-    caller.begin()
+    caller.open({"do": "wait", "seconds": 1})
+    caller.publish(CLIP, speed=10)
+    eventually(lambda: caller.status()["frames_in"], "the model at work")
     stop = small.pool.submit(caller.stop)
-    answers = [caller.start({}, **other.urls)]
+    eventually(lambda: caller.status()["state"] == "stopping")
+    assert caller.start({}, **other.urls).status_code == 200
+    assert caller.stopped()["reason"] == "stopped"
     assert stop.result().status_code == 200
-    while answers[-1].status_code == 409:  # it was there before the stop
-        answers.append(caller.start({}, **other.urls))
-    assert answers[-1].status_code == 200
+    assert caller.status()["state"] == "streaming"
     assert active(small) == 1
 
 

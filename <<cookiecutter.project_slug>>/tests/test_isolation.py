@@ -127,6 +127,11 @@ HOSTILE: dict[str, Callable[[Caller, ExitStack], None]] = {
 }
 
 
+def ended(server: Server) -> set[str]:
+    """The sessions that have ended so far."""
+    return {event["session_id"] for event in server.events("session ended")}
+
+
 def test_hostile_sessions_disturb_nobody(server: Server, trickle: TrickleServer) -> None:
     """Nor do they leave anything behind."""
     with Caller(server, trickle, "first") as first:
@@ -141,6 +146,7 @@ def test_hostile_sessions_disturb_nobody(server: Server, trickle: TrickleServer)
             for name, begin in HOSTILE.items():
                 begin(others[name], hostility)
             neighbour.play(CLIP, params={"do": "invert"}, speed=1)
+            eventually(lambda: {"closed", "absent"} <= ended(server), "closed channels noticed")
             stops = [server.pool.submit(stop, server, name) for name in HOSTILE]
             assert [answer.result() for answer in stops] == len(HOSTILE) * [200]
         wait_empty(server)

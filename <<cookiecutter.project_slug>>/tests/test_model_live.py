@@ -23,7 +23,12 @@ type Picture = NDArray[np.int16]
 @pytest.fixture(scope="module")
 def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("model")
-    with run_server(folder, BYOC_MODEL=f"{PACKAGE}.model:Model", BYOC_CAPACITY="8") as server:
+    with run_server(
+        folder,
+        BYOC_MODEL=f"{PACKAGE}.model:Model",
+        BYOC_CAPACITY="8",
+        BYOC_MAX_LATENCY_SECONDS="20",
+    ) as server:
         yield server
 
 

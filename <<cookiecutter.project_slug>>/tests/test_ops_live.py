@@ -5,11 +5,27 @@ from contextlib import ExitStack
 
 import pytest
 
-from harness import DEADLINE_SECONDS, FEWEST_POLLS, POLL_SECONDS, Server, eventually, health_polls
+from harness import (
+    DEADLINE_SECONDS,
+    FEWEST_POLLS,
+    POLL_SECONDS,
+    Server,
+    eventually,
+    health_polls,
+    run_server,
+)
 from standins.trickle import TrickleServer, run_trickle_server
 from streaming import Caller, bunny
 
 CLIP = bunny(size=(160, 90), frames=50, audio=False)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Nothing is late on it, however busy the machine is."""
+    folder = tmp_path_factory.mktemp("ops")
+    with run_server(folder, BYOC_CAPACITY="8", BYOC_MAX_LATENCY_SECONDS="20") as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,8 @@ TOKEN = "a token"
 
 @pytest.fixture(scope="module")
 def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with run_server(tmp_path_factory.mktemp("stream"), BYOC_AUTH_TOKEN=TOKEN) as server:
+    folder = tmp_path_factory.mktemp("stream")
+    with run_server(folder, BYOC_AUTH_TOKEN=TOKEN, BYOC_MAX_LATENCY_SECONDS="20") as server:
         yield server
 
 

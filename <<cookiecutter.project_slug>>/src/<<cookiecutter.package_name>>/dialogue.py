@@ -62,9 +62,12 @@ class Dialogue:
         now = time.monotonic()
         if now - self._told.get(error.type, -REPEAT_SECONDS) >= REPEAT_SECONDS:
             self._told[error.type] = now
-            fault = {"type": error.type, "field": error.field, "message": error.message}
-            log.warning("session fault", session_id=self._session_id, **fault)
-            self._events.tell("error", error=fault)
+            self._tell(error)
+
+    def _tell(self, error: JobError) -> None:
+        fault = {"type": error.type, "field": error.field, "message": error.message}
+        log.warning("session fault", session_id=self._session_id, **fault)
+        self._events.tell("error", error=fault)
 
     def said(self, reply: Reply) -> None:
         for event in reply.events:
@@ -74,7 +77,7 @@ class Dialogue:
 
     def accepted(self, task: Task) -> None:
         """The model has taken the parameters: at the start, after a change or after a restart."""
-        self.params = json.loads(task.params)
+        asked, self.params = self.params, json.loads(task.params)
         if self._lost is not None:
             since, unprocessed = self._lost
             self._lost = None
@@ -83,13 +86,14 @@ class Dialogue:
                 gap_seconds=round(time.monotonic() - since, 3),
                 frames_unprocessed=self._stats.unprocessed - unprocessed,
             )
-        elif self._opened:
+        elif self._opened or self.params != asked:
             self._events.tell("params_updated", params=self.params)
         self._opened = True
 
     def refused(self, task: Task, error: JobError) -> None:
         """Parameters that the model does not take change nothing; at the start it gets none."""
-        self.fail(error)
+        self._metrics.errors.labels(type=error.type).inc()
+        self._tell(error)
         if not self._opened and task.params != NO_PARAMS:
             self._wanted = {}
             self._change(NO_PARAMS)

@@ -25,8 +25,9 @@ from .voice import KEEP_ALIVE_SECONDS, Data, Events, Mailbox
 
 # Gateways stop a stream after 30 s without an event (byoc/trickle.go).
 HEARTBEAT_SECONDS = 5
-# For what was accepted to come out once the end is known; then it is cut.
-FLUSH_SECONDS = 3
+# For what was accepted to come out, as far as the grace period allows; then it is cut.
+FLUSH_SECONDS = 8
+LAST_STEPS_SECONDS = 4
 LAST_WORDS_SECONDS = 1
 CANCEL_SECONDS = 0.1
 MAX_CONTROL_BYTES = 1_048_576
@@ -156,7 +157,8 @@ class LiveSession:
     async def _flush(self, output: asyncio.Task[None]) -> None:
         """What was received goes on to the end of the output channel."""
         self._pipeline.source.end()
-        await asyncio.wait([output], timeout=FLUSH_SECONDS)
+        seconds = max(1, self._settings.shutdown_grace_seconds - LAST_STEPS_SECONDS)
+        await asyncio.wait([output], timeout=min(seconds, FLUSH_SECONDS))
         if not output.done():
             log.warning("session cut before all was out")
             self._pipeline.cut()

@@ -102,6 +102,8 @@ class Dispatcher:
                 else:
                     self._tell(lane, feed, work)
             except WorkerLostError:
+                kind = "frame" if isinstance(work, Frame) else work.kind
+                log.error("worker lost at work", session_id=feed.session_id, kind=kind)
                 if isinstance(work, Frame):
                     unencoded = feed.receiver.unprocessed(work, "restart")
                 raise

@@ -15,6 +15,10 @@ type Picture = NDArray[np.uint8]
 # Gateways relay data line by line and stumble over a line of 65,536 bytes (media/segment_rw.go).
 MAX_MESSAGE_BYTES = 65_000
 MAX_MESSAGES = 100
+# What the container itself tells.
+OWN_EVENTS = {
+    *("started", "heartbeat", "status", "params_updated", "error", "recovered", "stopped"),
+}
 
 
 class InvalidRequestError(Exception):
@@ -48,7 +52,9 @@ class Session:
         self.data: list[str] = []
 
     def emit_event(self, event: Params) -> None:
-        """An event of the model's own; raises ValueError when it is too long or no JSON."""
+        """An event of the model's own: JSON, not too long, with a `type`; raises ValueError."""
+        if not isinstance(event.get("type"), str) or event["type"] in OWN_EVENTS:
+            raise ValueError(f"an event needs a type of its own, not {event.get('type')!r}")
         self._emit(self.events, event)
 
     def emit_data(self, data: Json) -> None:

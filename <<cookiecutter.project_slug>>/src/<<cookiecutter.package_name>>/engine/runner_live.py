@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from .exchange import Reply, Task
 from .frames import FrameBuffer, FrameTooLargeError
 from .interface import InvalidRequestError, ModelProtocol, Picture, Session, StreamProtocol
 from .messages import decode, encode
+
+REPEAT_SECONDS = 1
 
 log = structlog.get_logger()
 
@@ -28,6 +31,7 @@ class Stream:
         self.session = session
         self.state = state
         self.params = params
+        self.logged = float("-inf")
 
 
 class Runner:
@@ -55,10 +59,10 @@ class Runner:
             log.exception("model ran out of memory")
             reply = Reply("error", error="out_of_memory", message="the model ran out of memory")
         except BadPictureError as error:
-            log.error("picture refused", reason=str(error))
+            log_fault(stream)
             reply = Reply("error", error="model_error", message=str(error))
         except BaseException as error:
-            log.exception("model failed")
+            log_fault(stream)
             message = f"the model failed with {type(error).__name__}"
             reply = Reply("error", error="model_error", message=message)
         reply = reply._replace(events=tuple(session.events), data=tuple(session.data))
@@ -97,11 +101,23 @@ class Runner:
         if picture is None:
             return Reply("dropped")
         if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8:
-            raise BadPictureError("process_frame returned no uint8 array")
+            kind = getattr(picture, "dtype", type(picture).__name__)
+            raise BadPictureError(f"process_frame returned {kind}, not an array of uint8")
         if picture.ndim != 3 or picture.shape[2] != 3 or min(picture.shape) < 2:
-            raise BadPictureError(f"the picture's shape is {picture.shape}, not (height, width, 3)")
+            words = "not (height, width, 3) of at least 2 by 2"
+            raise BadPictureError(f"the picture's shape is {picture.shape}, {words}")
         try:
             self._answer.write(np.ascontiguousarray(picture))
         except FrameTooLargeError as error:
             raise BadPictureError(f"larger than BYOC_MAX_BODY_BYTES: {error}") from None
         return Reply("picture", picture.shape[0], picture.shape[1])
+
+
+def log_fault(stream: Stream | None) -> None:
+    """With its traceback, but one that comes with every frame not for every frame."""
+    now = time.monotonic()
+    if stream is not None:
+        if now - stream.logged < REPEAT_SECONDS:
+            return
+        stream.logged = now
+    log.exception("model failed")
