@@ -134,7 +134,7 @@ class Dispatcher:
             feed.receiver.refused(task, error)
         else:
             if task.kind != "close":
-                feed.params = task.params
+                feed.opened, feed.params = True, task.params
                 feed.receiver.accepted(task)
 
     def _exchange(self, lane: Lane, feed: ModelFeed, task: Task) -> Reply:

@@ -53,6 +53,7 @@ class Feed[R: Receiver]:
         self.tasks: deque[Task] = deque()
         self.room = threading.Condition(lock)
         self.unencoded = 0
+        self.opened = False
         self.busy = False
         self.cut = False
         self.gone = False
@@ -76,9 +77,8 @@ class Feed[R: Receiver]:
 
     @property
     def has_work(self) -> bool:
-        return not self.busy and bool(
-            self.tasks or (self.frames and self.unencoded < MAX_UNENCODED)
-        )
+        frames = self.opened and self.frames and self.unencoded < MAX_UNENCODED
+        return not self.busy and bool(self.tasks or frames)
 
 
 class Schedule[R: Receiver]:
@@ -182,6 +182,7 @@ class Schedule[R: Receiver]:
             for feed in [feed for feed in self._feeds if feed.gone]:
                 self._feeds.remove(feed)
             for feed in self._feeds:
+                feed.opened = False
                 feed.tasks.appendleft(feed.task("params", feed.params))
             self._serving, self._bypass = True, False
 
