@@ -1,6 +1,7 @@
 """A model that misbehaves on request: a session's parameters name what to `do` with each frame."""
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,10 @@ class ChaosStream:
         self._frames = 0
 
     def update_params(self, params: Params) -> Params:
+        if params.get("stumble"):
+            raise KeyError("a detail that is not for the caller")
         if params.get("refuse"):
+            time.sleep(params.get("seconds", 0))
             raise InvalidRequestError("refuse: must not be set", "refuse")
         if params.get("abort"):
             os.abort()
@@ -87,6 +91,10 @@ class ChaosStream:
 
     def bad_type(self, frame: Picture, params: Params) -> Any:
         return frame.astype(np.float32)
+
+    def forge(self, frame: Picture, params: Params) -> Picture:
+        self._session.emit_event({"type": "stopped"})
+        return frame
 
     def chatter(self, frame: Picture, params: Params) -> Picture:
         self._session.emit_data("x" * 100_000)

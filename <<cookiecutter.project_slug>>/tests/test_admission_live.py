@@ -122,7 +122,8 @@ def test_a_stream_whose_channels_are_gone_is_replaced(
     assert caller.start({}, **other.urls).status_code == 200
     assert active(small) == 1
     eventually(lambda: other.events("started"), "started")
-    assert caller.stopped()["reason"] == "cut"
+    (stopped,) = eventually(lambda: caller.events("stopped"))
+    assert stopped["reason"] == "cut"
     assert caller.status()["state"] == "streaming"
     assert not lost.closed
 
@@ -136,7 +137,8 @@ def test_a_stream_that_is_ending_may_start_again(small: Server, callers: list[Ca
     stop = small.pool.submit(caller.stop)
     eventually(lambda: caller.status()["state"] == "stopping")
     assert caller.start({}, **other.urls).status_code == 200
-    assert caller.stopped()["reason"] == "stopped"
+    (stopped,) = eventually(lambda: caller.events("stopped"))
+    assert stopped["reason"] == "stopped"
     assert stop.result().status_code == 200
     assert caller.status()["state"] == "streaming"
     assert active(small) == 1

@@ -85,12 +85,11 @@ def brightness(picture: Any) -> float:
 
 def test_every_segment_is_one_event(caller: Caller) -> None:
     """Gateways read nothing else: no lines, no lists (contract §3.6)."""
-    caller.play(CLIP, params={"do": "count"})
+    caller.play(CLIP, params={"do": "count"}, speed=2)
     segments = [text for text in caller.segments("events_url") if text]
-    assert len(segments) >= 25 + 4
     assert len(caller.events()) == len(segments)
     assert all(isinstance(event["type"], str) for event in caller.events())
-    assert len(caller.events("counted")) == 25
+    assert {"started", "heartbeat", "status", "counted"} <= {it["type"] for it in caller.events()}
 
 
 def test_the_first_words_do_not_wait_for_media(caller: Caller) -> None:
@@ -157,7 +156,8 @@ def test_idle_channels_are_kept(start_server: StartServer) -> None:
         assert {line["type"] for line in caller.lines()} == {"keepalive"}
         # Nothing was lost by it: media and data go on.
         caller.stop()
-        assert caller.stopped()["reason"] == "stopped"
+        (stopped,) = eventually(lambda: caller.events("stopped"))
+        assert stopped["reason"] == "stopped"
 
 
 def test_words_too_many_cost_the_oldest_and_are_counted() -> None:
@@ -325,6 +325,7 @@ def test_a_closed_channel_ends_the_session(caller: Caller, key: str, reason: str
     assert times(frames(caller.output())) == times(frames(joined(CLIP)))
     assert caller.server.metric("byoc_sessions_total", outcome=reason) == ended + 1
     if key != "events_url":
+        eventually(lambda: caller.events("stopped"))
         assert caller.stopped()["reason"] == reason
         assert caller.stopped()["frames_out"] == 25
 
@@ -399,5 +400,8 @@ def test_the_publisher_starts_anew(caller: Caller, gap: int) -> None:
 
 
 def test_words_of_the_model_are_passed_on_in_order(caller: Caller) -> None:
-    caller.play(CLIP, params={"do": "count"})
-    assert [event["frames"] for event in caller.events("counted")] == list(range(1, 26))
+    """A slow reader of events may miss some: only the last segments are kept (contract §4.1)."""
+    caller.play(CLIP, params={"do": "count"}, speed=2)
+    told = [event["frames"] for event in caller.events("counted")]
+    assert len(told) > 10
+    assert told == sorted(set(told))

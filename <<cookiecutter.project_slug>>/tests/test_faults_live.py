@@ -233,7 +233,7 @@ def test_a_model_that_is_lost_is_replaced(
     assert size(tmp_path / "once") == 1
 
 
-@pytest.mark.parametrize("do", ["fail", "bad_shape", "bad_type", "chatter", "leave"])
+@pytest.mark.parametrize("do", ["fail", "bad_shape", "bad_type", "chatter", "forge", "leave"])
 def test_a_frame_that_fails_passes_through(server: Server, callers: list[Caller], do: str) -> None:
     counters, pid = Counters(server), server.worker()
     first, second = callers
@@ -278,6 +278,32 @@ def test_parameters_that_are_refused_at_the_start_leave_the_model_its_own(
     (event,) = caller.events("error")
     assert (event["error"]["type"], event["error"]["field"]) == ("bad_request", "refuse")
     assert looks(frames(joined(SHORT_CLIP)), frames(caller.output())) == 25 * "p"
+
+
+def test_no_frame_is_lost_while_parameters_are_refused(
+    server: Server, callers: list[Caller]
+) -> None:
+    caller = callers[0]
+    caller.open({"refuse": True, "seconds": 0.5})
+    send([caller], SHORT_CLIP, speed=10)
+    caller.finish()
+    assert caller.stopped()["frames_dropped"] == {}
+    assert len(frames(caller.output())) == 25
+
+
+def test_a_refusal_is_always_told(server: Server, callers: list[Caller]) -> None:
+    """However often the frames fail."""
+    caller = callers[0]
+    caller.open({"do": "fail"})
+    sent = caller.publish(CLIP)
+    eventually(lambda: caller.events("error"), "a frame failed")
+    headers = {"X-Stream-Id": caller.id}
+    answer = server.jobs.post("/stream/params", json={"stumble": True}, headers=headers)
+    assert answer.status_code == 200
+    words = "the model failed with KeyError"
+    eventually(lambda: words in str(caller.events("error")), "the refusal is told")
+    sent.result(DEADLINE_SECONDS)
+    caller.finish()
 
 
 def test_a_session_that_can_not_be_opened_ends(
