@@ -56,8 +56,9 @@ def test_no_secret_is_logged(start_server: StartServer, trickle: TrickleServer) 
             caller.control(b'{"refuse": true, "secret": "a-secret-parameter"}')
             caller.control(b'a-secret-parameter "')
             eventually(lambda: caller.events("error"))
-            caller.publish(CLIP, speed=10).result(DEADLINE_SECONDS)
-            caller.finish()
+            caller.publish(CLIP, speed=2).result(DEADLINE_SECONDS)
+            caller.end_input()
+            eventually(lambda: server.events("session ended"), "ended")
         for n, key in enumerate(caller.urls, 2):
             with Caller(server, trickle, f"s{n}") as caller:
                 nowhere = {key: "http://127.0.0.1:9/ai/trickle/s0-nowhere"}
