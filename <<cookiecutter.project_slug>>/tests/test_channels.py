@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
+from <<cookiecutter.package_name>> import trickle as channels
 from <<cookiecutter.package_name>> import voice
 from <<cookiecutter.package_name>>.trickle import Publisher
 
@@ -206,6 +207,26 @@ def test_lines_of_data_share_a_segment(
 # Control
 
 
+def test_the_last_words_wait_for_a_late_reader(
+    trickle: TrickleServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server forgets what it has when the channel is closed."""
+    monkeypatch.setattr(channels, "LINGER_SECONDS", 3)
+    url = trickle.create("last-words", "application/json")
+
+    async def say() -> None:
+        publisher = Publisher(url, "application/json")
+        await publisher.publish(b"{}")
+        closing = asyncio.create_task(publisher.close())
+        await asyncio.wait([closing], timeout=0.5)
+        answer = await asyncio.to_thread(httpx.get, f"{url}/0")
+        assert (answer.status_code, answer.content) == (200, b"{}")
+        await closing
+        assert "last-words" not in trickle.channels
+
+    asyncio.run(say())
+
+
 @pytest.mark.parametrize("form", [b'{"do": "invert"}', b'{"params": {"do": "invert"}}'])
 def test_parameters_on_control_are_applied(caller: Caller, form: bytes) -> None:
     """Gateways repeat the last update there, as it came, after a swap (contract §3.4)."""
@@ -295,9 +316,9 @@ def test_control_that_is_silent_ends_the_session(
             return bool(silent.events("stopped"))
 
         eventually(gone)
+        assert heard.status()["state"] == "streaming"
         assert silent.stopped()["reason"] == "control_silent"
         eventually(lambda: silent.output() and len(frames(silent.output())) == 25, "all frames")
-        assert heard.status()["state"] == "streaming"
         eventually(lambda: heard.events("stopped"))
         assert heard.stopped()["reason"] == "control_silent"
 

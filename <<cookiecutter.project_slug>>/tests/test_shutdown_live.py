@@ -125,7 +125,7 @@ def test_sigterm_while_all_sessions_stream(
         for caller in callers:
             stream(caller, {"do": "invert"})
         wait_for_frames(*callers)
-        assert server.stop() == 0
+        assert server.stop() == 0, server.log()
         for caller in callers:
             assert_complete(caller)
             assert caller.stopped()["reason"] == ended(caller)["reason"] == "shutdown"

@@ -1,6 +1,6 @@
 """A live container by hand: the SDK's MediaOutput and MediaPublish, the model in between."""
 
-# mypy: disable-error-code="import-not-found, import-untyped, misc"
+# mypy: disable-error-code="import-not-found, import-untyped, misc, untyped-decorator"
 
 import asyncio
 from typing import Any

@@ -3,15 +3,16 @@
 import json
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, model_validator
-from pydantic_core import from_json
+from pydantic import AfterValidator, BaseModel, BeforeValidator, TypeAdapter, model_validator
+
+ANYTHING = TypeAdapter[Any](Any)
 
 
 def json_object(value: object) -> object:
     """Callers send an object, the text of one, null or nothing (contract §3.2)."""
     if isinstance(value, str):
         try:
-            value = from_json(value) if value.strip() else None
+            value = ANYTHING.validate_json(value) if value.strip() else None
         except ValueError:
             raise ValueError("is no JSON") from None
     return {} if value is None else value

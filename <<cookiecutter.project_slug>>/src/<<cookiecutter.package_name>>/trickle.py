@@ -26,6 +26,8 @@ LOST_SECONDS = 30
 RETRY_SECONDS = 0.5
 DELIVER_SECONDS = 1
 DELETE_SECONDS = 0.5
+# A channel that is closed keeps nothing for readers who have not asked for the last segment yet.
+LINGER_SECONDS = 0.3
 POLL_SECONDS = 0.02
 CURRENT = -2
 WITHOUT_END = 10**9
@@ -124,6 +126,8 @@ class Publisher:
                     await self.begin()
                 await self.end()
         await self._delivered()
+        if not self.closed:
+            await asyncio.sleep(LINGER_SECONDS)
         with suppress(TimeoutError):
             async with asyncio.timeout(DELETE_SECONDS):
                 await self._publisher.close()
