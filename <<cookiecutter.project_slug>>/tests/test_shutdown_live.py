@@ -147,6 +147,22 @@ def test_sigterm_while_the_model_hangs(start_server: StartServer, trickle: Trick
         assert not Path(f"/proc/{server.worker()}").exists()
 
 
+def test_state_is_freed_by_the_process_if_nobody_asked(
+    start_server: StartServer, trickle: TrickleServer, tmp_path: Path
+) -> None:
+    """The frame in hand outlasts its session, but not the grace period."""
+    freed, mark = tmp_path / "freed", tmp_path / "mark"
+    with (
+        start_server(**PATIENT, CHAOS_FREED=str(freed)) as server,
+        Caller(server, trickle, "slow") as caller,
+    ):
+        stream(caller, {"do": "wait", "seconds": 6, "mark": str(mark)})
+        eventually(lambda: size(mark))
+        assert server.stop() == 0, server.log()
+        assert server.events("session cut before all was out")
+        assert size(freed) == 1
+
+
 def test_the_second_sigterm_is_the_deadline(
     start_server: StartServer, trickle: TrickleServer
 ) -> None:

@@ -2,7 +2,9 @@
 
 import json
 import socket
+import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,8 @@ class BadPictureError(Exception):
 class Stream:
     """One session's state. A session is on one lane at a time, so that nothing is locked."""
 
+    lanes = 0
+    lock = threading.Lock()
     opened: dict[int, "Stream"] = {}  # noqa: RUF012 - of the whole process, whatever the lane
 
     def __init__(self, session: Session, state: StreamProtocol[Any], params: Any) -> None:
@@ -42,11 +46,23 @@ class Runner:
         self._answer = answer
 
     def serve(self, model: ModelProtocol) -> None:
-        """Answer tasks until the supervisor closes the lane."""
-        while line := self._lines.readline():
-            task = decode(Task, line)
-            with structlog.contextvars.bound_contextvars(session_id=task.session_id):
-                self._connection.sendall(encode(self._answer_to(model, task)))
+        """Answer tasks until the supervisor closes the lane; the last one to end frees the rest."""
+        with Stream.lock:
+            Stream.lanes += 1
+        # The supervisor may close the lane before it has heard the answer.
+        with suppress(ConnectionError):
+            while line := self._lines.readline():
+                task = decode(Task, line)
+                with structlog.contextvars.bound_contextvars(session_id=task.session_id):
+                    self._connection.sendall(encode(self._answer_to(model, task)))
+        with Stream.lock:
+            Stream.lanes -= 1
+            left = [] if Stream.lanes else list(Stream.opened.values())
+        for stream in left:
+            try:
+                stream.state.close()
+            except Exception:
+                log.exception("model failed")
 
     def _answer_to(self, model: ModelProtocol, task: Task) -> Reply:
         stream = Stream.opened.get(task.stream)
