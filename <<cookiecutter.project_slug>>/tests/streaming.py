@@ -247,9 +247,16 @@ class Caller:
         return self.server.jobs.post("/stream/stop", content=body, headers={"X-Stream-Id": self.id})
 
     def wait_ended(self) -> None:
-        """Until the session has said its last words and its output is closed."""
+        """Until the session has said its last words, and the container has forgotten it."""
         eventually(lambda: self.events("stopped"), "stopped")
         eventually(lambda: f"{self.id}-publish" not in self.trickle.channels, "output closed")
+        eventually(self._forgotten, "forgotten")
+
+    def _forgotten(self) -> bool:
+        try:
+            return not self.status()
+        except httpx.TransportError:
+            return True
 
     def segments(self, key: str = "publish_url") -> list[bytes]:
         """What has been received so far, segment by segment."""

@@ -80,7 +80,6 @@ class Pipeline:
     async def join(self) -> None:
         """Wait for the end of the threads, which comes after that of the source."""
         await self._finished.wait()
-        self._schedule.leave(self._feed)
 
     # From the decoder
 
@@ -142,6 +141,7 @@ class Pipeline:
         self._schedule.encoded(self._feed)
 
     def finished(self) -> None:
+        self._schedule.leave(self._feed)
         self.sink.end()
         self._loop.call_soon_threadsafe(self._finished.set)
 
