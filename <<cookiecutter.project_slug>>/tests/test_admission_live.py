@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from harness import Server, eventually, run_server
-from standins.trickle import TrickleServer, run_trickle_server
+from standins.trickle import TrickleServer
 from streaming import Caller, bunny
 
 CLIP = bunny(size=(160, 90), frames=10, audio=False)
@@ -23,12 +23,6 @@ DOORS = [
     ("GET", "/stream/status"),
     ("POST", LEGACY),
 ]
-
-
-@pytest.fixture(scope="module")
-def trickle() -> Iterator[TrickleServer]:
-    with run_trickle_server() as trickle:
-        yield trickle
 
 
 @pytest.fixture(scope="module")

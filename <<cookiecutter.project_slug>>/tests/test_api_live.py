@@ -1,44 +1,19 @@
 """The job port as orchestrators and gateways call it."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
-from harness import DEADLINE_SECONDS, Server, eventually, run_server
-from standins.trickle import TrickleServer, run_trickle_server
+from harness import DEADLINE_SECONDS, Server, eventually
 from streaming import Caller, bunny, frames
 
 CLIP = bunny(size=(160, 90), frames=30, audio=False)
 LEGACY = "/live-video-to-video"
 NO_NUMBER = '{"gain": NaN}'
 DEEP = 50_000 * '{"a":'
-
-
-@pytest.fixture(scope="module")
-def trickle() -> Iterator[TrickleServer]:
-    with run_trickle_server() as trickle:
-        yield trickle
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """No frame is late on a slow machine."""
-    folder = tmp_path_factory.mktemp("api")
-    with run_server(folder, BYOC_CAPACITY="8", BYOC_MAX_LATENCY_SECONDS="20") as server:
-        yield server
-
-
-@pytest.fixture
-def caller(
-    server: Server, trickle: TrickleServer, request: pytest.FixtureRequest
-) -> Iterator[Caller]:
-    name = re.sub(r"\W+", "-", request.node.name)[-64:]
-    with Caller(server, trickle, name) as caller:
-        yield caller
-        caller.stop()
 
 
 def error(answer: httpx.Response) -> dict[str, str | None]:

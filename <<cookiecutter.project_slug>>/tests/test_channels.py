@@ -1,9 +1,7 @@
 """What a session reads and says on its channels, and how it ends."""
 
 import asyncio
-import re
 import time
-from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -16,7 +14,7 @@ from <<cookiecutter.package_name>> import trickle as channels
 from <<cookiecutter.package_name>> import voice
 from <<cookiecutter.package_name>>.trickle import Publisher
 
-from harness import DEADLINE_SECONDS, PACKAGE, Server, StartServer, eventually, run_server
+from harness import DEADLINE_SECONDS, PACKAGE, StartServer, eventually
 from standins.trickle import TrickleServer, run_trickle_server
 from streaming import Caller, Clip, bunny, frames, joined, times
 
@@ -40,29 +38,6 @@ import {PACKAGE}.live, {PACKAGE}.voice
 {PACKAGE}.live.HEARTBEAT_SECONDS = 1
 runpy.run_module({PACKAGE!r}, run_name="__main__")
 """
-
-
-@pytest.fixture(scope="module")
-def trickle() -> Iterator[TrickleServer]:
-    with run_trickle_server() as trickle:
-        yield trickle
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("channels")
-    with run_server(folder, ready=True, arguments=None, **PATIENT) as server:
-        yield server
-
-
-@pytest.fixture
-def caller(
-    server: Server, trickle: TrickleServer, request: pytest.FixtureRequest
-) -> Iterator[Caller]:
-    name = re.sub(r"\W+", "-", request.node.name)[-64:]
-    with Caller(server, trickle, name) as caller:
-        yield caller
-        caller.stop()
 
 
 def send(caller: Caller, clip: Clip = CLIP) -> None:

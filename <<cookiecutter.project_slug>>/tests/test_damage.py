@@ -8,28 +8,14 @@ import av
 import pytest
 from av.container import InputContainer
 
-from harness import Server, eventually, run_server
-from standins.trickle import TrickleServer, run_trickle_server
+from harness import Server, eventually
+from standins.trickle import TrickleServer
 from streaming import Caller, Clip, Recorder, bunny, frames, joined, sound, times
 
 SMALL = (320, 180)
 CLIP = bunny(size=SMALL, frames=75)
 PACKET_BYTES = 188
 START_OF_A_PICTURE = b"\0\0\0\1\x65"
-
-
-@pytest.fixture(scope="module")
-def trickle() -> Iterator[TrickleServer]:
-    with run_trickle_server() as trickle:
-        yield trickle
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """No frame is late on a slow machine."""
-    folder = tmp_path_factory.mktemp("damage")
-    with run_server(folder, BYOC_CAPACITY="4", BYOC_MAX_LATENCY_SECONDS="20") as server:
-        yield server
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from harness import DEADLINE_SECONDS, Server, StartServer, eventually, run_server, size
-from standins.trickle import TrickleServer, run_trickle_server
+from standins.trickle import TrickleServer
 from streaming import Caller, Clip, bunny, frames, joined, times
 
 SMALL = (160, 90)
@@ -22,12 +22,6 @@ CLIP = bunny(size=SMALL, frames=75, audio=False)
 SHORT_CLIP = bunny(size=SMALL, frames=25, audio=False)
 NEXT_CLIP = bunny(size=SMALL, frames=25, first=75, audio=False)
 INVERT = {"do": "invert"}
-
-
-@pytest.fixture(scope="module")
-def trickle() -> Iterator[TrickleServer]:
-    with run_trickle_server() as trickle:
-        yield trickle
 
 
 @pytest.fixture(scope="module")

@@ -25,12 +25,6 @@ KEYS = ("subscribe_url", "publish_url", "control_url", "events_url", "data_url")
 
 
 @pytest.fixture(scope="module")
-def trickle() -> Iterator[TrickleServer]:
-    with run_trickle_server() as trickle:
-        yield trickle
-
-
-@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Nothing is late because the machine is slow."""
     folder = tmp_path_factory.mktemp("isolation")

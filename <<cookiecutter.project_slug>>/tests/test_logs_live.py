@@ -1,23 +1,14 @@
 """Structured lines, who they belong to, and what must never stand in them."""
 
 import json
-from collections.abc import Iterator
-
-import pytest
 
 from harness import DEADLINE_SECONDS, StartServer, eventually
 from orchestrator import PUBLIC, TOKEN, run_orchestrator
-from standins.trickle import TrickleServer, run_trickle_server
+from standins.trickle import TrickleServer
 from streaming import Caller, bunny
 
 CLIP = bunny(size=(160, 90), frames=10, audio=False)
 OWN_TOKEN = "a-token-that-nobody-may-see"
-
-
-@pytest.fixture(scope="module")
-def trickle() -> Iterator[TrickleServer]:
-    with run_trickle_server() as trickle:
-        yield trickle
 
 
 def test_every_line_of_a_session_names_it(

@@ -13,8 +13,8 @@ import pytest
 from av.container import InputContainer
 from numpy.typing import NDArray
 
-from harness import DEADLINE_SECONDS, Server, StartServer, eventually, run_server
-from standins.trickle import TrickleServer, run_trickle_server
+from harness import DEADLINE_SECONDS, Server, StartServer, eventually
+from standins.trickle import TrickleServer
 from streaming import Caller, bunny, frames, joined, sound, times
 
 SMALL = (320, 180)
@@ -26,20 +26,6 @@ FULL_RANGE = 2
 # What compression may do to a picture, of 255: to its points, and to the mean of any of its parts.
 NOISE, SHADE = 6, 6.5
 ROWS, COLUMNS = 9, 16
-
-
-@pytest.fixture(scope="module")
-def trickle() -> Iterator[TrickleServer]:
-    with run_trickle_server() as trickle:
-        yield trickle
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """No frame is late on a slow machine."""
-    folder = tmp_path_factory.mktemp("media")
-    with run_server(folder, BYOC_CAPACITY="4", BYOC_MAX_LATENCY_SECONDS="20") as server:
-        yield server
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from harness import DEADLINE_SECONDS, PACKAGE, Server, eventually, run_server
-from standins.trickle import TrickleServer, run_trickle_server
+from standins.trickle import TrickleServer
 from streaming import Caller, bunny, frames, joined
 
 FRAMES = 40
@@ -30,12 +30,6 @@ def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         BYOC_MAX_LATENCY_SECONDS="20",
     ) as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def trickle() -> Iterator[TrickleServer]:
-    with run_trickle_server() as trickle:
-        yield trickle
 
 
 class Sent(NamedTuple):

@@ -12,26 +12,11 @@ from harness import (
     Server,
     eventually,
     health_polls,
-    run_server,
 )
-from standins.trickle import TrickleServer, run_trickle_server
+from standins.trickle import TrickleServer
 from streaming import Caller, bunny
 
 CLIP = bunny(size=(160, 90), frames=50, audio=False)
-
-
-@pytest.fixture(scope="module")
-def trickle() -> Iterator[TrickleServer]:
-    with run_trickle_server() as trickle:
-        yield trickle
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """No frame is late on a slow machine."""
-    folder = tmp_path_factory.mktemp("ops")
-    with run_server(folder, BYOC_CAPACITY="8", BYOC_MAX_LATENCY_SECONDS="20") as server:
-        yield server
 
 
 @pytest.fixture

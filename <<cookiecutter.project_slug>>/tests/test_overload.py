@@ -11,18 +11,12 @@ from av import FFmpegError
 from <<cookiecutter.package_name>>.media.codec import try_encoder
 
 from harness import Server, StartServer, refuse_to_start, run_server
-from standins.trickle import TrickleServer, run_trickle_server
+from standins.trickle import TrickleServer
 from streaming import Caller, bunny, frames, joined, sound, times
 
 SMALL = (320, 180)
 MAX_LATENCY_SECONDS = 0.5
 MODEL_SECONDS = 0.1
-
-
-@pytest.fixture(scope="module")
-def trickle() -> Iterator[TrickleServer]:
-    with run_trickle_server() as trickle:
-        yield trickle
 
 
 @pytest.fixture(scope="module")

@@ -11,19 +11,13 @@ from livepeer_gateway import LiveVideoToVideo, MediaPublishConfig, VideoOutputCo
 
 from harness import DEADLINE_SECONDS, Server, StartServer, eventually, run_server
 from orchestrator import PUBLIC, TOKEN, Orchestrator, run_orchestrator
-from standins.trickle import TrickleServer, run_trickle_server
+from standins.trickle import TrickleServer
 from streaming import Caller, bunny, frames, joined, pictures, times
 
 LEGACY = "/live-video-to-video"
 SIZE = (160, 90)
 CLIP = bunny(size=SIZE, frames=25, audio=False)
 NEXT_CLIP = bunny(size=SIZE, frames=25, first=25, audio=False)
-
-
-@pytest.fixture(scope="module")
-def trickle() -> Iterator[TrickleServer]:
-    with run_trickle_server() as trickle:
-        yield trickle
 
 
 @pytest.fixture(scope="module")

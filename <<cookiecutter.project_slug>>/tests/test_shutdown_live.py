@@ -12,7 +12,7 @@ import pytest
 
 from harness import DEADLINE_SECONDS, Server, StartServer, eventually, run_server, size
 from hostile import run_hostile_server
-from standins.trickle import TrickleServer, run_trickle_server
+from standins.trickle import TrickleServer
 from streaming import Caller, Clip, bunny, frames, joined, times
 
 SMALL = (160, 90)
@@ -29,12 +29,6 @@ ENDS: dict[str, Callable[[Caller], object]] = {
     "control_closed": lambda caller: caller.close("control_url"),
     "events_closed": lambda caller: caller.close("events_url"),
 }
-
-
-@pytest.fixture(scope="module")
-def trickle() -> Iterator[TrickleServer]:
-    with run_trickle_server() as trickle:
-        yield trickle
 
 
 @pytest.fixture(scope="module")
