@@ -1,20 +1,18 @@
 """The job port: the routes an orchestrator calls."""
 
 import re
-import secrets
 import uuid
 
 from fastapi import FastAPI, Request, Response
-from starlette.exceptions import HTTPException
 
 from .batch import Batch, BatchResponse
 from .engine.dispatcher import Dispatcher
 from .engine.supervisor import Supervisor
-from .errors import JobError
 from .ops.health import Health
 from .ops.metrics import Metrics
 from .sessions import Sessions
 from .settings import Settings
+from .web import new_app, require_token
 
 IDENTIFIER = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
@@ -29,17 +27,12 @@ def create_app(
 ) -> FastAPI:
     """Jobs at `/`, `/run` and `/<capability>`: orchestrators append what their caller asked for."""
     batch = Batch(settings, sessions, supervisor, dispatcher, metrics)
-    token = settings.auth_token and b"Bearer " + settings.auth_token.get_secret_value().encode()
-    app = FastAPI(title=settings.capability_name, docs_url=None, redoc_url=None)
-
-    @app.get("/health")
-    async def get_health() -> Response:
-        return health.response()
+    authorize = require_token(settings)
+    app = new_app(settings, metrics, health)
 
     async def run(request: Request) -> Response:
         """Run the model on the body: JSON or raw bytes in, JSON, raw bytes or events out."""
-        if token and not secrets.compare_digest(authorization(request), token):
-            raise JobError("auth", "the bearer token is missing or wrong", field="Authorization")
+        await authorize(request)
         return BatchResponse(
             batch,
             request.headers,
@@ -50,26 +43,7 @@ def create_app(
     for path in ("/", "/run", f"/{settings.capability_name}"):
         app.post(path, response_class=Response)(run)
 
-    @app.exception_handler(JobError)
-    async def job_error(request: Request, error: JobError) -> Response:
-        metrics.errors.labels(type=error.type).inc()
-        return respond(error)
-
-    @app.exception_handler(HTTPException)
-    async def http_error(request: Request, error: HTTPException) -> Response:
-        metrics.errors.labels(type="bad_request").inc()
-        message = f"{request.method} {request.url.path}: {error.detail.lower()}"
-        return respond(JobError("bad_request", message, status=error.status_code))
-
     return app
-
-
-def respond(error: JobError) -> Response:
-    return Response(error.json(), error.status, error.headers(), "application/json")
-
-
-def authorization(request: Request) -> bytes:
-    return request.headers.get("authorization", "").encode("latin-1")
 
 
 def identifier(request: Request, header: str) -> str:

@@ -2,14 +2,12 @@
 
 import asyncio
 import re
-import secrets
 import uuid
 from contextlib import suppress
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
 
 from .engine.dispatcher import Dispatcher
 from .engine.supervisor import Supervisor
@@ -23,6 +21,7 @@ from .requests import LegacyStart, RunnerStart, Start, callback, read
 from .sessions import Sessions
 from .settings import Settings
 from .trickle import is_gone
+from .web import new_app, require_token, respond
 
 IDENTIFIER = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 # Proxies set the first one themselves, and pass on whatever callers say in the second.
@@ -94,19 +93,8 @@ def create_app(
     """Raises SettingsError when the video encoder does not work."""
     live = Live(settings, dispatcher, metrics, choose_encoder(settings.video_encoder))
     door = Door(live, sessions, supervisor, settings)
-    token = settings.auth_token and b"Bearer " + settings.auth_token.get_secret_value().encode()
-    app = FastAPI(title=settings.capability_name, docs_url=None, redoc_url=None)
-
-    async def authorize(request: Request) -> None:
-        given = request.headers.get("authorization", "").encode("latin-1")
-        if token and not secrets.compare_digest(given, token):
-            raise JobError("auth", "the bearer token is missing or wrong", field="Authorization")
-
-    authorized = [Depends(authorize)]
-
-    @app.get("/health")
-    async def get_health() -> Response:
-        return health.response()
+    app = new_app(settings, metrics, health, answer)
+    authorized = [Depends(require_token(settings))]
 
     @app.post("/stream/start", dependencies=authorized)
     async def start(request: Request) -> Response:
@@ -141,25 +129,15 @@ def create_app(
         """The same as /stream/start, in the words of the legacy AI worker."""
         return JSONResponse(await door.start(request, LegacyStart))
 
-    @app.exception_handler(JobError)
-    async def job_error(request: Request, error: JobError) -> Response:
-        metrics.errors.labels(type=error.type).inc()
-        if request.url.path == LEGACY_PATH and not callback(request):
-            status = error.status if error.status in LEGACY_STATUSES else 500
-            return JSONResponse({"detail": {"msg": error.message}}, status)
-        return respond(error)
-
-    @app.exception_handler(HTTPException)
-    async def http_error(request: Request, error: HTTPException) -> Response:
-        metrics.errors.labels(type="bad_request").inc()
-        message = f"{request.method} {request.url.path}: {error.detail.lower()}"
-        return respond(JobError("bad_request", message, status=error.status_code))
-
     return app
 
 
-def respond(error: JobError) -> Response:
-    return Response(error.json(), error.status, error.headers(), "application/json")
+def answer(request: Request, error: JobError) -> Response:
+    """The legacy door has errors of its own."""
+    if request.url.path == LEGACY_PATH and not callback(request):
+        status = error.status if error.status in LEGACY_STATUSES else 500
+        return JSONResponse({"detail": {"msg": error.message}}, status)
+    return respond(request, error)
 
 
 def stream_id(request: Request, *otherwise: str | None) -> str:

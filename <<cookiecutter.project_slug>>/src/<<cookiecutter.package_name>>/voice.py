@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ CHECK_SECONDS = 1
 KEEP_ALIVE_SECONDS = 120
 
 
-class Mailbox:
+class Mailbox(ABC):
     """Messages for a channel that may be slow: the oldest are lost when too many wait."""
 
     def __init__(self, on_lost: Callable[[], None]) -> None:
@@ -37,9 +38,9 @@ class Mailbox:
         """None at the end."""
         return await self._messages.get()
 
+    @abstractmethod
     async def publish(self, channel: Publisher) -> None:
         """Until the end; raises ChannelClosedError and ChannelLostError."""
-        raise NotImplementedError
 
 
 class Events(Mailbox):

@@ -3,6 +3,8 @@
 import queue
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import NamedTuple, Protocol
 
@@ -95,7 +97,7 @@ class Encoder(threading.Thread):
 
     def run(self) -> None:
         while (item := self._queue.get()) is not None:
-            try:
+            with self._failures_told():
                 match item:
                     case Layout():
                         self._restart(item)
@@ -104,20 +106,21 @@ class Encoder(threading.Thread):
                     case Packet():
                         self._audio_packets -= 1
                         self._mux_audio(item)
-            except Exception:
-                log.exception("encoder failed")
-                self._monitor.failed(JobError("internal", "the container failed on this output"))
-            finally:
-                if isinstance(item, Encoded):
-                    self._monitor.left()
-        try:
+            if isinstance(item, Encoded):
+                self._monitor.left()
+        with self._failures_told():
             self._close()
-        except Exception:
-            log.exception("encoder failed")
-            self._monitor.failed(JobError("internal", "the container failed on this output"))
         # The input's codecs, their threads and pictures go with the last one that holds them.
         self._layout = None
         self._monitor.finished()
+
+    @contextmanager
+    def _failures_told(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception:
+            log.exception("encoder failed")
+            self._monitor.failed(JobError("internal", "the container failed on this output"))
 
     def _restart(self, layout: Layout) -> None:
         """A timeline of its own, in a segment of its own."""
