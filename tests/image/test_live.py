@@ -13,12 +13,13 @@ PIPELINE = "live-video-to-video"
 CLIP_FRAMES = 132
 MINIMUM = 25
 STREAM_SECONDS = 120
-# The number of frames, and how far they are from the clip's negative, in steps of 256.
+# In steps of 256, between a frame that came back and the clip's negative.
+NEAR = 8
 COMPARE = """
 import av, sys
 clip, result = ([frame.to_ndarray(format="gray").astype(int) for frame in video.decode(video=0)]
                 for video in map(av.open, sys.argv[1:]))
-print(len(result), max(abs(255 - one - other).mean() for one, other in zip(clip, result)))
+print(*(abs(255 - one - other).mean() for one, other in zip(clip, result)))
 """
 
 
@@ -46,19 +47,19 @@ def stream(image: Image, target: Container, result: Path) -> subprocess.Complete
     return run(image, "-m", "standins.stream", "tests/data/bigbuckbunny.mp4", result, *where)
 
 
-def compare(image: Image, result: Path) -> int:
-    """The number of frames in the result, each of which is the clip's, inverted."""
+def compare(image: Image, result: Path) -> list[float]:
+    """How far each frame of the result is from the clip's, inverted."""
     done = run(image, "-c", COMPARE, "tests/data/bigbuckbunny.mp4", result)
     assert done.returncode == 0, done.stderr
-    count, difference = done.stdout.split()
-    assert float(difference) < 8
-    return int(count)
+    return [float(difference) for difference in done.stdout.split()]
 
 
 def test_clip_comes_back(image: Image, server: Container, tmp_path: Path) -> None:
     done = stream(image, server, tmp_path / "out.mp4")
     assert done.returncode == 0, done.stderr + server.log()
-    assert compare(image, tmp_path / "out.mp4") == CLIP_FRAMES
+    differences = compare(image, tmp_path / "out.mp4")
+    assert len(differences) == CLIP_FRAMES
+    assert max(differences) < NEAR
     assert server.metric("byoc_frames_unprocessed_total") == 0
 
 
@@ -75,4 +76,6 @@ def test_stop_during_a_stream_loses_no_accepted_frame(
         (ended,) = running.events("session ended")
     assert "has ended the stream" in command.result().stderr
     assert ended["frames_dropped"] == {}
-    assert ended["frames_in"] == compare(image, tmp_path / "out.mp4") < CLIP_FRAMES
+    differences = compare(image, tmp_path / "out.mp4")
+    assert ended["frames_in"] == len(differences) < CLIP_FRAMES
+    assert max(differences[:-1]) < NEAR  # of the last one, a part may not have arrived yet
