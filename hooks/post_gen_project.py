@@ -9,13 +9,17 @@ ANSWERS = json.loads(r"""<<cookiecutter|tojson>>""")
 
 def keep_chosen_files() -> None:
     """Under their plain names, and no folder that is empty without the others."""
+    offered: set[str] = set()
+    chosen: dict[str, str] = {}
     for option, choices in ANSWERS["__options"].items():
         for choice, parts in choices.items():
-            for variant, name in parts["files"].items():
-                if choice == ANSWERS[option]:
-                    Path(variant).rename(name)
-                else:
-                    Path(variant).unlink()
+            offered |= parts["files"].keys()
+            if choice == ANSWERS[option]:
+                chosen |= parts["files"]
+    for variant in offered - chosen.keys():
+        Path(variant).unlink()
+    for variant, name in chosen.items():
+        Path(variant).rename(name)
     for path in sorted(Path().rglob("*"), reverse=True):
         if path.is_dir() and not any(path.iterdir()):
             path.rmdir()
