@@ -16,6 +16,11 @@ def keep_chosen_files() -> None:
             offered |= parts["files"].keys()
             if choice == ANSWERS[option]:
                 chosen |= parts["files"]
+    for options, choices in ANSWERS["__pairs"].items():
+        answers = " ".join(ANSWERS[option] for option in options.split())
+        for files in choices.values():
+            offered |= files.keys()
+        chosen |= choices.get(answers, {})
     for variant in offered - chosen.keys():
         Path(variant).unlink()
     for variant, name in chosen.items():

@@ -16,7 +16,7 @@ def main() -> int:
     command = parser.parse_args().command
     if command == "serve":
         # The kernel keeps a signal without a handler from process 1, and imports take a while.
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, lambda *_: os._exit(0))
 
     from .settings import SettingsError, read_settings

@@ -10,9 +10,10 @@ from .engine.dispatcher import Dispatcher
 from .engine.supervisor import Supervisor
 from .ops.health import Health
 from .ops.metrics import Metrics
+from .orchestrator import Orchestrator
 from .sessions import Sessions
 from .settings import Settings
-from .web import new_app, require_token
+from .web import new_app
 
 IDENTIFIER = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
@@ -24,15 +25,15 @@ def create_app(
     dispatcher: Dispatcher,
     metrics: Metrics,
     health: Health,
+    orchestrator: Orchestrator,
 ) -> FastAPI:
     """Jobs at `/`, `/run` and `/<capability>`: orchestrators append what their caller asked for."""
-    batch = Batch(settings, sessions, supervisor, dispatcher, metrics)
-    authorize = require_token(settings)
-    app = new_app(settings, metrics, health)
+    batch = Batch(settings, sessions, supervisor, dispatcher, metrics, orchestrator)
+    app = new_app(settings.capability_name, metrics, health, orchestrator)
 
     async def run(request: Request) -> Response:
         """Run the model on the body: JSON or raw bytes in, JSON, raw bytes or events out."""
-        await authorize(request)
+        await orchestrator.authorize(request)
         return BatchResponse(
             batch,
             request.headers,

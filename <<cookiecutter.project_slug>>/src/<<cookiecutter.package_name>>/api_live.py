@@ -16,12 +16,13 @@ from .live import Channels, Live, LiveSession
 from .media.codec import choose_encoder
 from .ops.health import Health
 from .ops.metrics import Metrics
+from .orchestrator import Orchestrator
 from .parameters import Update
 from .requests import LegacyStart, RunnerStart, Start, callback, read
 from .sessions import Sessions
 from .settings import Settings
 from .trickle import is_gone
-from .web import new_app, require_token, respond
+from .web import new_app, respond
 
 IDENTIFIER = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 # Proxies set the first one themselves, and pass on whatever callers say in the second.
@@ -89,12 +90,13 @@ def create_app(
     dispatcher: Dispatcher,
     metrics: Metrics,
     health: Health,
+    orchestrator: Orchestrator,
 ) -> FastAPI:
     """Raises SettingsError when the video encoder does not work."""
     live = Live(settings, dispatcher, metrics, choose_encoder(settings.video_encoder))
     door = Door(live, sessions, supervisor, settings)
-    app = new_app(settings, metrics, health, answer)
-    authorized = [Depends(require_token(settings))]
+    app = new_app(settings.capability_name, metrics, health, orchestrator, answer)
+    authorized = [Depends(orchestrator.authorize)]
 
     @app.post("/stream/start", dependencies=authorized)
     async def start(request: Request) -> Response:

@@ -16,6 +16,7 @@ from .engine.job import Job, Part
 from .engine.supervisor import Supervisor
 from .errors import JobError
 from .ops.metrics import Metrics
+from .orchestrator import Orchestrator
 from .sessions import Session, Sessions
 from .settings import Settings
 
@@ -30,6 +31,7 @@ class Batch(NamedTuple):
     supervisor: Supervisor
     dispatcher: Dispatcher
     metrics: Metrics
+    orchestrator: Orchestrator
 
 
 class BatchResponse(Response):
@@ -52,7 +54,7 @@ class BatchResponse(Response):
             session_id=self._session_id, request_id=self._request_id
         ):
             try:
-                async with self._batch.sessions.admit() as session:
+                async with self._batch.sessions.admit(self._session_id) as session:
                     await self._serve(session, scope, receive, send)
             except JobError as error:
                 outcome, reason = error.type, {"reason": error.message}
@@ -67,7 +69,7 @@ class BatchResponse(Response):
 
     async def _serve(self, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
         self._admitted = True
-        settings, _, supervisor, dispatcher, metrics = self._batch
+        settings, _, supervisor, dispatcher, metrics, _ = self._batch
         body = await read_body(receive, self._request_headers, settings)
         job = Job(
             body,
@@ -117,6 +119,8 @@ class BatchResponse(Response):
 
     async def _fail(self, error: JobError, scope: Scope, receive: Receive, send: Send) -> None:
         self._batch.metrics.errors.labels(type=error.type).inc()
+        if error.type == "cancelled":
+            self._batch.orchestrator.refresh()
         if self._streaming:
             # A caller who does not read will not read this either.
             with suppress(JobError):

@@ -17,6 +17,7 @@ from .ops.gpu import GpuMemory
 from .ops.health import Health, Status
 from .ops.metrics import Metrics
 from .ops.server import OpsServer
+from .orchestrator import Orchestrator
 from .sessions import Sessions
 from .settings import Settings
 
@@ -47,12 +48,25 @@ class Lifecycle:
         metrics = Metrics(capacity=settings.capacity)
         gpu = GpuMemory(on_error=metrics.errors.labels(type="nvml").inc)
         metrics.registry.register(gpu)
-        self._ops_server = OpsServer(ops, self._health, metrics, gpu)
-        self._sessions = Sessions(settings.capacity, metrics)
+        #% if cookiecutter.registration == "live-runner" and cookiecutter.__mode == "persistent"
+        self._orchestrator = Orchestrator(
+            settings, metrics, lambda session: self._sessions.release(session)
+        )
+        #% else
+        self._orchestrator = Orchestrator(settings, metrics)
+        #% endif
+        self._ops_server = OpsServer(ops, self._health, metrics, gpu, self._orchestrator)
+        self._sessions = Sessions(settings.capacity, metrics, self._orchestrator.follow)
         dispatcher = Dispatcher(settings, metrics)
-        self._supervisor = Supervisor(settings, metrics, dispatcher)
+        self._supervisor = Supervisor(settings, metrics, dispatcher, self._orchestrator.refresh)
         app = create_app(
-            settings, self._sessions, self._supervisor, dispatcher, metrics, self._health
+            settings,
+            self._sessions,
+            self._supervisor,
+            dispatcher,
+            metrics,
+            self._health,
+            self._orchestrator,
         )
         self._job_server = JobServer(
             uvicorn.Config(
@@ -68,6 +82,7 @@ class Lifecycle:
             )
         )
         self._drain = asyncio.Event()
+        self._quit = asyncio.Event()
         self._stop = asyncio.Event()
         self._force = asyncio.Event()
 
@@ -75,6 +90,7 @@ class Lifecycle:
         """Serve until a signal or the end of the model; return the exit code of the process."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGUSR1, self._drain.set)
+        loop.add_signal_handler(signal.SIGQUIT, self._on_quit)
         loop.add_signal_handler(signal.SIGTERM, self._on_stop)
         loop.add_signal_handler(signal.SIGINT, self._on_stop)
         self._ops_server.start()
@@ -82,7 +98,8 @@ class Lifecycle:
         server = asyncio.create_task(self._job_server.serve([self._jobs]))
         stop = asyncio.create_task(self._stop.wait())
         followers = [
-            asyncio.create_task(follow) for follow in (self._beat(), self._load(), self._empty())
+            asyncio.create_task(follow)
+            for follow in (self._beat(), self._load(), self._empty(), self._leave())
         ]
         await asyncio.wait([model, server, stop], return_when=asyncio.FIRST_COMPLETED)
         failed = model.done() or server.done()
@@ -101,6 +118,11 @@ class Lifecycle:
         self._drain.set()
         self._stop.set()
 
+    def _on_quit(self) -> None:
+        """Drain, then stop."""
+        self._drain.set()
+        self._quit.set()
+
     async def _beat(self) -> None:
         while True:
             self._health.beat()
@@ -110,14 +132,24 @@ class Lifecycle:
         await self._supervisor.ready.wait()
         if self._health.status is Status.LOADING:
             self._health.status = Status.OK
+            self._orchestrator.announce()
 
     async def _empty(self) -> None:
         """Close admission when told to; healthy as long as any session is open."""
         await self._drain.wait()
         self._sessions.close()
+        self._orchestrator.close_admission()
         log.info("admission closed", sessions=self._sessions.count)
         await self._sessions.ended()
+        await self._orchestrator.withdraw()
         self._health.status = Status.DRAINING
+
+    async def _leave(self) -> None:
+        await self._quit.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.drain_seconds):
+                await self._sessions.ended()
+        self._stop.set()
 
     def _fail(self, model: asyncio.Task[None]) -> None:
         self._health.status = Status.ERROR
@@ -143,11 +175,13 @@ class Lifecycle:
             with suppress(TimeoutError):
                 async with asyncio.timeout(ANSWER_SECONDS):
                     await self._sessions.ended()
+        withdrawal = asyncio.create_task(self._orchestrator.withdraw())
         model.cancel()
         await asyncio.wait([model])
         if not await self._stop_worker(end - loop.time()):
             log.error("model's process killed at the deadline")
             in_time = False
+        await asyncio.wait([withdrawal], timeout=max(0, end - loop.time()))
         self._job_server.should_exit = True
         self._ops_server.stop()
         await asyncio.wait([server], timeout=2 * SERVER_SECONDS)

@@ -170,7 +170,7 @@ class LiveSession:
         self._events.tell("stopped", reason=reason, **self._stats.report())
         self._events.end()
         self._data.end()
-        if self._release and reason != "stopped":
+        if self._release and reason not in ("stopped", "released"):
             speaking.append(asyncio.create_task(self._give_back(self._release)))
         await asyncio.wait(speaking, timeout=LAST_WORDS_SECONDS)
         await end_tasks(speaking)

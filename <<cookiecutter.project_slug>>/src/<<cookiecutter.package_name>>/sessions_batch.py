@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from .errors import ErrorType, JobError
@@ -12,7 +12,8 @@ from .ops.metrics import Metrics
 class Session:
     """One admitted caller. `cut` ends it from outside, at whatever it is waiting for."""
 
-    def __init__(self) -> None:
+    def __init__(self, session_id: str) -> None:
+        self.id = session_id
         self.scope = asyncio.timeout(None)
         self.error: JobError | None = None
 
@@ -23,12 +24,18 @@ class Session:
 
 
 class Sessions:
-    """At most `capacity` sessions at once, and none once admission is closed."""
+    """At most `capacity` sessions at once, and none once admission is closed.
 
-    def __init__(self, capacity: int, metrics: Metrics) -> None:
+    `on_change` is called with the ids of those that are open.
+    """
+
+    def __init__(
+        self, capacity: int, metrics: Metrics, on_change: Callable[[frozenset[str]], None]
+    ) -> None:
         self.closed = False
         self._capacity = capacity
         self._metrics = metrics
+        self._on_change = on_change
         self._open: set[Session] = set()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -38,15 +45,15 @@ class Sessions:
         return len(self._open)
 
     @asynccontextmanager
-    async def admit(self) -> AsyncIterator[Session]:
+    async def admit(self, session_id: str) -> AsyncIterator[Session]:
         """A session for the length of the block; raises JobError when there is no room."""
         if self.closed:
             raise JobError("capacity", "the container is shutting down; try another one")
         if len(self._open) >= self._capacity:
             raise JobError("capacity", f"all {self._capacity} sessions are taken; try again")
-        session = Session()
+        session = Session(session_id)
         self._open.add(session)
-        self._metrics.sessions_active.set(len(self._open))
+        self._changed()
         self._empty.clear()
         started = time.perf_counter()
         outcome: ErrorType | str = "ok"
@@ -62,11 +69,15 @@ class Sessions:
             raise
         finally:
             self._open.discard(session)
-            self._metrics.sessions_active.set(len(self._open))
+            self._changed()
             self._metrics.sessions.labels(outcome=outcome).inc()
             self._metrics.frame_latency.observe(1000 * (time.perf_counter() - started))
             if not self._open:
                 self._empty.set()
+
+    def _changed(self) -> None:
+        self._metrics.sessions_active.set(len(self._open))
+        self._on_change(frozenset(session.id for session in self._open))
 
     def close(self) -> None:
         """Admit nobody any more; who is in stays in."""

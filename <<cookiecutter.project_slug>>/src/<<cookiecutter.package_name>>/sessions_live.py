@@ -1,6 +1,7 @@
 """Who is in: admission by capacity, one session a stream, and the end of every session."""
 
 import asyncio
+from collections.abc import Callable
 
 from .errors import JobError
 from .live import LiveSession
@@ -8,12 +9,18 @@ from .ops.metrics import Metrics
 
 
 class Sessions:
-    """At most `capacity` sessions at once, and none once admission is closed."""
+    """At most `capacity` sessions at once, and none once admission is closed.
 
-    def __init__(self, capacity: int, metrics: Metrics) -> None:
+    `on_change` is called with the ids of those that are open.
+    """
+
+    def __init__(
+        self, capacity: int, metrics: Metrics, on_change: Callable[[frozenset[str]], None]
+    ) -> None:
         self.closed = False
         self._capacity = capacity
         self._metrics = metrics
+        self._on_change = on_change
         self._open: dict[str, tuple[LiveSession, asyncio.Task[None]]] = {}
         self._empty = asyncio.Event()
         self._empty.set()
@@ -42,7 +49,7 @@ class Sessions:
         if session.id in self._open:
             raise JobError("bad_request", f"stream {session.id} is running already", status=409)
         self._open[session.id] = session, asyncio.create_task(self._host(session))
-        self._metrics.sessions_active.set(len(self._open))
+        self._changed()
         self._empty.clear()
 
     async def _host(self, session: LiveSession) -> None:
@@ -51,14 +58,23 @@ class Sessions:
             outcome = await session.run()
         finally:
             del self._open[session.id]
-            self._metrics.sessions_active.set(len(self._open))
+            self._changed()
             self._metrics.sessions.labels(outcome=outcome).inc()
             if not self._open:
                 self._empty.set()
 
+    def _changed(self) -> None:
+        self._metrics.sessions_active.set(len(self._open))
+        self._on_change(frozenset(self._open))
+
     def close(self) -> None:
         """Admit nobody any more; who is in stays in."""
         self.closed = True
+
+    def release(self, session_id: str) -> None:
+        """The orchestrator has ended this one."""
+        if session := self.get(session_id):
+            session.stop("released")
 
     def stop(self) -> None:
         """Have all open sessions end, with what was accepted."""

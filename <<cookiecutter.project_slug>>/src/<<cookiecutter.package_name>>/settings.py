@@ -12,6 +12,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from .registration import Registration
+
 PREFIX = "BYOC_"
 MEBIBYTE = 1024 * 1024
 
@@ -64,11 +66,12 @@ class SecretFiles(PydanticBaseSettingsSource):
         return {name: value for name, value in values.items() if value is not None}
 
 
-class Settings(BaseSettings):
+class Settings(Registration):
     """The variable is `BYOC_` and the field's name in capitals. Port 0 is any free port.
 
     BODY_TIMEOUT: for a request's body to arrive. LOAD_TIMEOUT: for one start of the model.
-    SHUTDOWN_GRACE: from SIGTERM to the exit; containers are killed after 10 s by default.
+    SHUTDOWN_GRACE: from SIGTERM to the exit; containers are killed after 10 s by default. DRAIN:
+    for sessions to end by themselves before that, after SIGQUIT or `drain`.
     #% if cookiecutter.pipeline == "live-video-to-video"
     JOB_TIMEOUT: for one call of the model. MAX_LATENCY: a frame that is older is dropped when the
     model does not keep up. CONTROL_TIMEOUT: a session whose control channel is silent for so long

@@ -1,7 +1,6 @@
-"""What a job port has whatever it serves: health, the bearer token, errors in one form."""
+"""What a job port has whatever it serves: health, and errors in one form."""
 
-import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
@@ -9,7 +8,7 @@ from starlette.exceptions import HTTPException
 from .errors import JobError
 from .ops.health import Health
 from .ops.metrics import Metrics
-from .settings import Settings
+from .orchestrator import Orchestrator
 
 
 def respond(request: Request, error: JobError) -> Response:
@@ -17,13 +16,14 @@ def respond(request: Request, error: JobError) -> Response:
 
 
 def new_app(
-    settings: Settings,
+    title: str,
     metrics: Metrics,
     health: Health,
+    orchestrator: Orchestrator,
     answer: Callable[[Request, JobError], Response] = respond,
 ) -> FastAPI:
     """An application that counts every error; `answer` gives those of jobs their form."""
-    app = FastAPI(title=settings.capability_name, docs_url=None, redoc_url=None)
+    app = FastAPI(title=title, docs_url=None, redoc_url=None)
 
     @app.get("/health")
     async def get_health() -> Response:
@@ -32,6 +32,8 @@ def new_app(
     @app.exception_handler(JobError)
     async def job_error(request: Request, error: JobError) -> Response:
         metrics.errors.labels(type=error.type).inc()
+        if error.type == "cancelled":
+            orchestrator.refresh()
         return answer(request, error)
 
     @app.exception_handler(HTTPException)
@@ -41,15 +43,3 @@ def new_app(
         return respond(request, JobError("bad_request", message, status=error.status_code))
 
     return app
-
-
-def require_token(settings: Settings) -> Callable[[Request], Awaitable[None]]:
-    """A check that raises JobError when the request lacks the token that is set."""
-    token = settings.auth_token and b"Bearer " + settings.auth_token.get_secret_value().encode()
-
-    async def authorize(request: Request) -> None:
-        given = request.headers.get("authorization", "").encode("latin-1")
-        if token and not secrets.compare_digest(given, token):
-            raise JobError("auth", "the bearer token is missing or wrong", field="Authorization")
-
-    return authorize

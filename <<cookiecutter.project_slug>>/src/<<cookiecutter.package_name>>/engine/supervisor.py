@@ -1,6 +1,7 @@
 """The model's process under supervision: started, watched, and replaced when it is lost."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
 from pathlib import Path
@@ -45,14 +46,24 @@ class ModelUnavailableError(Exception):
 
 
 class Supervisor:
-    """Starts the worker, has the dispatcher serve it, and restarts it when it is lost."""
+    """Starts the worker, has the dispatcher serve it, and restarts it when it is lost.
 
-    def __init__(self, settings: Settings, metrics: Metrics, dispatcher: Dispatcher) -> None:
+    `on_loss` is called when one that served has been lost.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        dispatcher: Dispatcher,
+        on_loss: Callable[[], None],
+    ) -> None:
         self.state = State.LOADING
         self.ready = asyncio.Event()
         self._settings = settings
         self._metrics = metrics
         self._dispatcher = dispatcher
+        self._on_loss = on_loss
         self._worker: WorkerProcess | None = None
 
     def require_ready(self) -> None:
@@ -143,6 +154,7 @@ class Supervisor:
             self._dispatcher.settle(loss, known=False)
         else:
             self._dispatcher.settle("worker_crash", known=True)
+        self._on_loss()
 
     async def _watch(self, worker: WorkerProcess) -> None:
         await worker.wait()

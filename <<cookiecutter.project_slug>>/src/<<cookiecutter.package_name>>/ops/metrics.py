@@ -70,6 +70,24 @@ class Metrics:
         self.worker_restarts = Counter(
             "byoc_worker_restarts", "Restarts of the model's process.", registry=self.registry
         )
+        #% if cookiecutter.registration != "static"
+        self.registered = Gauge(
+            "byoc_registered", "1 while the orchestrator confirms us.", registry=self.registry
+        )
+        self.registration_attempts = Counter(
+            "byoc_registration_attempts",
+            "Calls of the orchestrator, by outcome.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        for outcome in ("ok", "refused", "unreachable", "invalid", "internal"):
+            self.registration_attempts.labels(outcome=outcome)
+        self.registration_age = Gauge(
+            "byoc_registration_age_seconds",
+            "Seconds since the orchestrator's last answer without an error.",
+            registry=self.registry,
+        )
+        #% endif
         Gauge("byoc_capacity", "Sessions admitted at once.", registry=self.registry).set(capacity)
         Info("byoc_build", "Versions of this container.", registry=self.registry).info(
             {"version": version(DISTRIBUTION), "python": platform.python_version()}

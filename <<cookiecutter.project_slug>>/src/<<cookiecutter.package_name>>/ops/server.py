@@ -1,18 +1,21 @@
-"""The ops port, on a thread, an event loop and a socket of its own.
+"""The ops port and the word to the orchestrator, on a thread and an event loop of their own.
 
 Nothing here waits for the main loop or the model, so that it answers while they are busy or stuck.
 """
 
+import asyncio
 import socket
 import threading
 
 import uvicorn
+import uvloop
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from ..orchestrator import Orchestrator
 from .gpu import GpuMemory
 from .health import Health
 from .metrics import Metrics
@@ -22,8 +25,15 @@ STOP_SECONDS = 1
 
 class OpsServer:
     def __init__(
-        self, listener: socket.socket, health: Health, metrics: Metrics, gpu: GpuMemory
+        self,
+        listener: socket.socket,
+        health: Health,
+        metrics: Metrics,
+        gpu: GpuMemory,
+        orchestrator: Orchestrator,
     ) -> None:
+        self._listener = listener
+        self._orchestrator = orchestrator
         self._health = health
         self._metrics = metrics
         self._gpu = gpu
@@ -43,7 +53,7 @@ class OpsServer:
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
-            target=self._server.run, args=([listener],), name="ops", daemon=True
+            target=uvloop.run, args=(self._run(),), name="ops", daemon=True
         )
 
     def start(self) -> None:
@@ -55,6 +65,12 @@ class OpsServer:
 
     def join(self) -> None:
         self._thread.join(STOP_SECONDS)
+
+    async def _run(self) -> None:
+        informing = asyncio.create_task(self._orchestrator.run())
+        await self._server.serve([self._listener])
+        informing.cancel()
+        await asyncio.wait([informing])
 
     async def _get_health(self, request: Request) -> Response:
         return self._health.response()
