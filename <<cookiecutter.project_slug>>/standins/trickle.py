@@ -5,19 +5,20 @@ Sections (§) are those of the contract.
 
 import asyncio
 import ssl
-import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, suppress
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Self
 
 from aiohttp import web
 
+from .listener import Listener, on_thread
+
+PATH = "/ai/trickle"
 KEPT_SEGMENTS = 5  # contract §4.1
 NEXT, CURRENT = -1, -2  # contract §4.1, §4.2: where an index is asked for
 READ_BYTES = 64 * 1024
-LINGER_SECONDS = 0.5  # for what is still open after an answer, or when the server ends
 
 
 @dataclass(eq=False)
@@ -125,35 +126,37 @@ class TrickleServer:
 
     async def __aenter__(self) -> Self:
         app = web.Application()
-        router = app.router
-        router.add_post("/ai/trickle/{channel}", self._create)  # contract §4: there is one or not
-        router.add_delete("/ai/trickle/{channel}", self._delete)  # contract §4.3
-        router.add_get("/ai/trickle/{channel}/next", self._next)
-        router.add_get("/ai/trickle/{channel}/{index}", self._subscribe, allow_head=False)
-        router.add_post("/ai/trickle/{channel}/{index}", self._publish)
-        router.add_delete("/ai/trickle/{channel}/{index}", self._delete_segment)  # contract §4.3
-        # A request ends with its connection: it may wait for ever otherwise.
-        limits: dict[str, Any] = {"handler_cancellation": True, "lingering_time": LINGER_SECONDS}
-        self._runner = web.AppRunner(
-            app, access_log=None, shutdown_timeout=LINGER_SECONDS, **limits
-        )
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self.host, self.port, ssl_context=self.tls).start()
-        self.port = self._runner.addresses[0][1]
-        self.url = f"{'https' if self.tls else 'http'}://{self.host}:{self.port}/ai/trickle"
-        self._loop = asyncio.get_running_loop()
-        self._sweeper = asyncio.create_task(self._sweep())
+        app.add_routes(self.routes())
+        self._listener = Listener(app)
+        self.port = await self._listener.open(self.host, self.port, self.tls)
+        self.open(f"{'https' if self.tls else 'http'}://{self.host}:{self.port}")
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.close()
+        await self._listener.close()
+
+    def routes(self) -> list[web.RouteDef]:
+        """For the application of another server, which then calls `open` and `close`."""
+        return [
+            web.post(f"{PATH}/{{channel}}", self._create),  # contract §4: there is one or not
+            web.delete(f"{PATH}/{{channel}}", self._delete),  # contract §4.3
+            web.get(f"{PATH}/{{channel}}/next", self._next),
+            web.get(f"{PATH}/{{channel}}/{{index}}", self._subscribe, allow_head=False),
+            web.post(f"{PATH}/{{channel}}/{{index}}", self._publish),
+            web.delete(f"{PATH}/{{channel}}/{{index}}", self._delete_segment),  # contract §4.3
+        ]
+
+    def open(self, origin: str) -> None:
+        """From now on the routes are reached at `origin`, for example https://127.0.0.1:8935."""
+        self.url = origin + PATH
+        self._loop = asyncio.get_running_loop()
+        self._sweeper = asyncio.create_task(self._sweep())
+
+    def close(self) -> None:
         self._sweeper.cancel()
         for name in list(self.channels):
             self.close_channel(name)
-        connections = self._runner.server.connections if self._runner.server else []
-        transports = [connection.transport for connection in connections]
-        await self._runner.cleanup()
-        for transport in filter(None, transports):  # else one that never reads stays open
-            transport.abort()
 
     def create(self, name: str, mime_type: str = "video/mp2t") -> str:
         """The URL of a channel, which is made if there is none: only orchestrators can."""
@@ -164,6 +167,15 @@ class TrickleServer:
         """Ends a channel for everyone (contract §4.3); False if there is none."""
         if channel := self.channels.pop(name, None):
             self._loop.call_soon_threadsafe(channel.close)
+        return channel is not None
+
+    def write(self, name: str, data: bytes) -> bool:
+        """A segment of our own, on the loop's thread; False if there is no such channel."""
+        if channel := self.channels.get(name):
+            segment = channel.to_write(NEXT)
+            channel.begin(segment)
+            segment.write(data)
+            segment.close()
         return channel is not None
 
     def segments(self, name: str) -> list[bytes]:
@@ -282,17 +294,6 @@ def _index(request: web.Request, lowest: int = 0) -> int:
     return index
 
 
-@contextmanager
-def run_trickle_server(**options: Any) -> Iterator[TrickleServer]:
+def run_trickle_server(**options: Any) -> AbstractContextManager[TrickleServer]:
     """A server with these options on a thread of its own, for callers without an event loop."""
-    with asyncio.Runner() as runner:
-        loop = runner.get_loop()
-        server = runner.run(TrickleServer(**options).__aenter__())
-        thread = threading.Thread(target=loop.run_forever, name="trickle", daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join(10)
-            runner.run(server.__aexit__())
+    return on_thread(TrickleServer(**options), "trickle")

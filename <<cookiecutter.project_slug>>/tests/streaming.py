@@ -3,8 +3,6 @@
 import io
 import itertools
 import json
-import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -310,16 +308,6 @@ def sound(data: bytes) -> list[tuple[int, bytes]]:
             return []
         packets = container.demux(audio=0)
         return [(packet.pts, bytes(packet)) for packet in packets if packet.pts is not None]
-
-
-def self_signed(folder: Path) -> ssl.SSLContext:
-    """A certificate that its owner has signed, as orchestrators use it."""
-    command = "openssl req -x509 -nodes -subj /CN=orchestrator -newkey ec"
-    options = "-pkeyopt ec_paramgen_curve:prime256v1 -keyout key.pem -out certificate.pem"
-    subprocess.run(f"{command} {options}".split(), cwd=folder, check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
-    return context
 
 
 def joined(clip: Clip) -> bytes:

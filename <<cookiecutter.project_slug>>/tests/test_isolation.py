@@ -11,8 +11,9 @@ import pytest
 from harness import DEADLINE_SECONDS, Server, eventually, health_polls, run_server
 from hostile import run_hostile_server
 from resources import OBSERVED, Holdings, holdings, tasks
+from standins.certificate import self_signed
 from standins.trickle import TrickleServer, run_trickle_server
-from streaming import Caller, Clip, bunny, frames, joined, self_signed, times
+from streaming import Caller, Clip, bunny, frames, joined, times
 
 CLIP = bunny(size=(160, 90), frames=75)
 LARGE_CLIP = bunny(size=(640, 360), frames=75, audio=False)

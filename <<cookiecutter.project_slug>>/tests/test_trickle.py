@@ -23,8 +23,8 @@ from livepeer_gateway.trickle_publisher import TricklePublisher, TricklePublishe
 from livepeer_gateway.trickle_subscriber import TrickleSubscriber
 
 from harness import DEADLINE_SECONDS, eventually
+from standins.certificate import self_signed
 from standins.trickle import TrickleServer, run_trickle_server
-from streaming import self_signed
 
 
 @pytest.fixture(scope="module")
