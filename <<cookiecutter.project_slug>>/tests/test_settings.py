@@ -37,6 +37,14 @@ def test_a_wrong_value_is_named_with_its_rule(
     assert rule in str(refusal.value)
 
 
+def test_every_setting_is_explained() -> None:
+    folder = Path(__file__).parent.parent
+    texts = [folder / name for name in (".env.example", "docs/orchestrator.md")]
+    words = "".join(text.read_text() for text in texts)
+    names = [f"BYOC_{name.upper()}" for name in Settings.model_fields]
+    assert [name for name in names if name not in words] == []
+
+
 def test_wrong_values_end_the_start(tmp_path: Path) -> None:
     wrong = {variable: value for variable, value, _ in WRONG}
     code, words = refuse_to_start(tmp_path, **wrong)
