@@ -1,0 +1,55 @@
+"""The way of a stream through an orchestrator: to the container of a capability."""
+
+import asyncio
+import itertools
+from argparse import Namespace
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from aiohttp import ClientSession
+from yarl import URL
+
+from .asking import SOON, CallError, asking
+from .job_header import add_options as add_options
+from .job_header import job_header
+
+WHO = "the orchestrator"
+JOB_SECONDS = 10
+KEEP_ALIVE_SECONDS = 10
+PARAMETERS = ("enable_video_ingress", "enable_video_egress", "enable_data_output")
+CHANNELS = ("publish_url", "subscribe_url", "control_url", "events_url", "data_url")
+
+
+@asynccontextmanager
+async def open_stream(http: ClientSession, options: Namespace) -> AsyncIterator[dict[str, str]]:
+    """The stream's channels; it is stopped at the end (contract §8.2).
+
+    The orchestrator names them as the container reaches them (contract §3.2), so that we ask for
+    the same paths at the address that we know.
+    """
+    parameters = dict.fromkeys(PARAMETERS, True)
+    start = job_header(options.capability, options.id, JOB_SECONDS, parameters=parameters)
+    stop = job_header(options.capability, options.id, JOB_SECONDS, {"stream_id": options.id})
+    url, body = f"{options.orchestrator}/ai/stream/start", {"params": options.params}
+    async with asking(http, WHO, url, json=body, headers=start) as answer:
+        named = {name: f"X-{name.replace('_', '-')}" for name in CHANNELS}
+        paths = {name: URL(answer.headers[header]).path for name, header in named.items()}
+    channels = {name: f"{options.orchestrator}{path}" for name, path in paths.items()}
+    keeping = asyncio.create_task(keep_alive(http, channels["control_url"]))
+    try:
+        yield channels
+    finally:
+        keeping.cancel()
+        with suppress(CallError):  # it is as good as stopped
+            async with asking(http, WHO, f"{options.orchestrator}/ai/stream/stop", headers=stop):
+                pass
+
+
+async def keep_alive(http: ClientSession, url: str) -> None:
+    """Until the channel is gone: without this word, streams end (contract §3.6)."""
+    with suppress(CallError):
+        for number in itertools.count():
+            alive = {"keep": "alive"}
+            async with asking(http, WHO, f"{url}/{number}", json=alive, timeout=SOON):
+                pass
+            await asyncio.sleep(KEEP_ALIVE_SECONDS)
