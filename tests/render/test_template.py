@@ -1,6 +1,7 @@
 """The template itself: little logic, and no sign of Jinja's that Jinja was not meant to see."""
 
 import ast
+import itertools
 import json
 import re
 import tomllib
@@ -72,6 +73,11 @@ def test_table_speaks_of_existing_options_and_files() -> None:
         assert set(choices) == set(OPTIONS[option])
         for parts in choices.values():
             assert [path for path in parts["files"] if not (FOLDER / path).is_file()] == []
+    for pair, choices in CONTEXT["__pairs"].items():
+        answers = itertools.product(*(OPTIONS[option] for option in pair.split()))
+        assert set(choices) <= set(map(" ".join, answers))
+        for files in choices.values():
+            assert [path for path in files if not (FOLDER / path).is_file()] == []
 
 
 def test_version_is_the_newest_in_the_changelog() -> None:

@@ -155,11 +155,14 @@ class Keeper(ABC):
             self._metrics.errors.labels(type="registration").inc()
             log.warning("registration fails", reason=reason)
         self._failing = True
-        self._mark(False)
+        self._set(False)
 
     def _mark(self, registered: bool) -> None:
-        """What we know of our standing."""
+        """The orchestrator has confirmed that it knows us, or that it does not any more."""
         if registered != self._registered:
-            log.info("registered" if registered else "not registered")
+            log.info("registered" if registered else "withdrawn")
+        self._set(registered)
+
+    def _set(self, registered: bool) -> None:
         self._registered = registered
         self._metrics.registered.set(registered)
