@@ -78,6 +78,7 @@ class OrchestratorServer:
         # A body is of any length (contract §2.2).
         app = web.Application(middlewares=[self._serve], client_max_size=0)
         app.add_routes([*self.trickle.routes(), *self.registry.routes()])
+        app.router.add_get("/healthz", _healthy)  # contract §8
         self._listener = Listener(app)
         self.port = await self._listener.open(self.host, self.port, self._tls or _fresh())
         self.url = f"https://{self.host}:{self.port}"
@@ -125,6 +126,10 @@ async def _answered(
         return await handler(request)
     except RefusedError as refusal:
         return http_error(refusal.status, refusal.message)
+
+
+async def _healthy(_: web.Request) -> web.Response:
+    return web.Response()
 
 
 def _parsed(body: bytes) -> Any:
