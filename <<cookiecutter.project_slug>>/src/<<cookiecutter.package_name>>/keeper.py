@@ -160,7 +160,7 @@ class Keeper(ABC):
     def _mark(self, registered: bool) -> None:
         """The orchestrator has confirmed that it knows us, or that it does not any more."""
         if registered != self._registered:
-            log.info("registered" if registered else "withdrawn")
+            log.info("registered" if registered else "no longer registered")
         self._set(registered)
 
     def _set(self, registered: bool) -> None:

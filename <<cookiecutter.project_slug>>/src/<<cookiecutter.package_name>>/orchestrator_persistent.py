@@ -94,6 +94,7 @@ class Orchestrator(Keeper):
         if standing is None:
             if self._closed:
                 return FOREVER
+            self._mark(False)
             standing = await self._heartbeat.register(capacity, self._sessions)
             self._listen(standing)
         self._mark(True)

@@ -34,6 +34,7 @@ class Orchestrator(Keeper):
         if standing is None:
             if self._closed:
                 return FOREVER
+            self._mark(False)
             standing = await self._heartbeat.register(capacity, self._sessions)
         self._mark(True)
         return standing.due
