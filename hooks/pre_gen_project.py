@@ -38,13 +38,16 @@ TAKEN = {
     *DEPENDENCIES,
     *("attr", "dotenv", "example", "google", "grpc", "mypyc", "opentelemetry", "py", "pynvml"),
     *("sniffio", "xdist"),
-    *("chaos", "conftest", "harness", "hostile", "jobs", "mischief", "noxfile", "observed"),
-    *("orchestrator", "resources", "soak", "src", "standins", "streaming", "test", "tests"),
+    *("chaos", "conftest", "container", "harness", "hostile", "jobs", "mischief", "noxfile"),
+    *("observed", "orchestrator", "resources", "soak", "src", "standins", "streaming", "test"),
+    "tests",
 }
 ROUTES = {
     *("docs", "drain", "health", "live-video-to-video", "livez", "metrics", "openapi.json"),
     *("redoc", "run", "stream"),
 }
+# What runs beside the container in compose.yaml, under names of the same network.
+SERVICES = {"gateway", "grafana", "orchestrator", "prometheus"}
 # What each registry allows as the account in an image's name.
 ACCOUNTS = {
     "ghcr.io": (r"(?!.{40})[a-z0-9]+(-[a-z0-9]+)*", "1 to 39 of a-z, 0-9 and single dashes"),
@@ -79,6 +82,13 @@ def no_dependency(_: str, text: str) -> str | None:
     """A distribution can't depend on another of the same name."""
     if text.replace("-", "_") in DEPENDENCIES:
         return "choose a name that no dependency of the repository has"
+    return None
+
+
+def no_service(_: str, text: str) -> str | None:
+    """The container is reached by this name, among others of the same network."""
+    if text in SERVICES:
+        return "choose a name that no service of compose.yaml has"
     return None
 
 
@@ -123,7 +133,7 @@ def account(_: str, text: str) -> str | None:
 
 RULES = {
     "project_name": ((one_line, not_a_template), "My Model"),
-    "project_slug": ((slug, no_dependency), "my-model"),
+    "project_slug": ((slug, no_dependency, no_service), "my-model"),
     "package_name": ((identifier, not_taken), "my_model"),
     "description": ((one_line, not_a_template), "Upscales photos"),
     "author_name": ((one_line, not_a_template), "Ada Lovelace"),

@@ -40,7 +40,10 @@ HOSTILE = [
 ]
 NAMES = ("package_name", "author_email", "organization", "capability_name")
 REFUSED = {
-    "project_slug": [*HOSTILE, "A", "1", "1a", "a_b", "a--b", "a.b", "a" * 41, "a\\b", "pillow"],
+    "project_slug": [
+        *HOSTILE,
+        *("A", "1", "1a", "a_b", "a--b", "a.b", "a" * 41, "a\\b", "pillow", "orchestrator"),
+    ],
     "package_name": ["A", "1a", "a-b", "a.b", "_a", "class", "grpc", "standins", "a" * 41],
     "author_email": [
         "a",
