@@ -16,7 +16,7 @@ SENDER = struct({"addr": string, "sig": string})
 
 
 class Registry:
-    """`capabilities` are those that are registered.
+    """`capabilities` are those that are registered, `streams` what runs at them.
 
     Streams look after their capability every `monitor_seconds` (contract §1.5).
     """
@@ -24,7 +24,7 @@ class Registry:
     def __init__(self, node: Node, *, monitor_seconds: float = 23) -> None:
         self.capabilities = Capabilities(node)
         self._jobs = Jobs(node, self.capabilities)
-        self._streams = StreamJobs(node, self.capabilities, monitor_seconds)
+        self.streams = StreamJobs(node, self.capabilities, monitor_seconds)
         self._node = node
 
     def routes(self) -> list[web.RouteDef]:
@@ -33,13 +33,13 @@ class Registry:
             web.route("*", "/capability/unregister", self._unregister),
             web.route("*", "/process/token", self._token),
             *self._jobs.routes(),
-            *self._streams.routes(),
+            *self.streams.routes(),
         ]
 
     async def open(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._http: ClientSession = client()
-        self._jobs.http = self._streams.http = self._http
+        self._jobs.http = self.streams.http = self._http
 
     async def close(self) -> None:
         self.forget()
@@ -49,7 +49,7 @@ class Registry:
         """Memory is all there is: a restart loses it (contract §1.4)."""
         for name in list(self.capabilities.by_name):
             self.capabilities.drop(name, "the orchestrator has forgotten it")
-        self._streams.forget(self._loop.call_soon_threadsafe)
+        self.streams.forget(self._loop.call_soon_threadsafe)
 
     def _allow(self, request: web.Request) -> None:
         """Contract §1.1: 400 for a wrong secret, which is compared as it is."""

@@ -169,9 +169,10 @@ class Registry:
         if runner := self.runners.by_route.get(spec["runner_id"]):
             if self.runners.expired(runner):
                 raise RefusedError(404, "runner not found")
+            right = "" if runner.static else runner.derive("heartbeat")
+            check(secret, right, "invalid heartbeat authorization")
             if runner.static:
-                raise RefusedError(401, "invalid heartbeat authorization")
-            check(secret, runner.derive("heartbeat"), "invalid heartbeat authorization")
+                raise RefusedError(400, "static runner cannot heartbeat")
             runner.spec, runner.heard = spec, time.monotonic()
             return web.json_response(self._told(runner))
         if not self._node.secret:

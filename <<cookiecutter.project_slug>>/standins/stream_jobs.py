@@ -41,7 +41,7 @@ class StreamJobs:
     http: ClientSession
 
     def __init__(self, node: Node, capabilities: Capabilities, monitor_seconds: float) -> None:
-        self.streams: dict[str, Stream] = {}
+        self.by_id: dict[str, Stream] = {}
         self._node = node
         self._capabilities = capabilities
         self._monitor_seconds = monitor_seconds
@@ -55,10 +55,10 @@ class StreamJobs:
 
     def forget(self, later: Callable[..., object]) -> None:
         """`later` calls on the loop's thread."""
-        for stream in list(self.streams.values()):
+        for stream in list(self.by_id.values()):
             if stream.watching:
                 later(stream.watching.cancel)
-        self.streams.clear()
+        self.by_id.clear()
 
     def _job(self, request: web.Request, *, reserve: bool = False, failed: str = "") -> Job:
         """Contract §3: here every refusal is a 400."""
@@ -108,10 +108,10 @@ class StreamJobs:
         status, words = await self._said(job, answer)
         if status > 399:
             return _sniffed(status, words)
-        if job.id in self.streams:  # contract §3.3: after the container has accepted it
+        if job.id in self.by_id:  # contract §3.3: after the container has accepted it
             text = f"Error adding stream to external capabilities: stream exists: {job.id}"
             return http_error(500, text)
-        self.streams[job.id] = stream
+        self.by_id[job.id] = stream
         stream.watching = asyncio.create_task(self._watch(stream))
         return None
 
@@ -125,7 +125,7 @@ class StreamJobs:
             status, words = await self._said(job, answer)
         except (ClientError, OSError, ValueError):
             self._node.report(f"stream {job.stream_id}: the container can't be told to stop")
-        if stream := self.streams.pop(job.stream_id, None):
+        if stream := self.by_id.pop(job.stream_id, None):
             stream.ended.set()
             self._close_channels(job.stream_id, stream)
         self._node.report(f"stream {job.stream_id}: stopped")
