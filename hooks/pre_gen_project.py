@@ -38,9 +38,9 @@ TAKEN = {
     *DEPENDENCIES,
     *("attr", "dotenv", "example", "google", "grpc", "mypyc", "opentelemetry", "py", "pynvml"),
     *("sniffio", "xdist"),
-    *("chaos", "conftest", "container", "harness", "hostile", "jobs", "mischief", "noxfile"),
-    *("observed", "orchestrator", "resources", "soak", "src", "standins", "streaming", "test"),
-    "tests",
+    *("chaos", "conftest", "container", "harness", "hostile", "jobs", "known", "mischief"),
+    *("noxfile", "observed", "orchestrator", "resources", "runner_client", "soak", "src"),
+    *("standins", "streaming", "test", "tests"),
 }
 ROUTES = {
     *("docs", "drain", "health", "live-video-to-video", "livez", "metrics", "openapi.json"),

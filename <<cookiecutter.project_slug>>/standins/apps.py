@@ -96,8 +96,6 @@ class Apps:
         self, request: web.Request, runner: Runner, session: str
     ) -> web.StreamResponse:
         path = request.rel_url.raw_path.split("/app/", 1)[1]
-        query = request.rel_url.raw_query_string
-        url = proxy.target_url(runner.spec["runner_url"], path, query)
         callback = f"{self._node.runner_url}/runner/{runner.route}/session/{session}"
         headers = {
             "Livepeer-Runner-Route": runner.route,
@@ -105,8 +103,9 @@ class Apps:
             "Livepeer-Session-Token": runner.session_token(session),
             "Livepeer-Session-Control": callback,
         }
-        answer = await proxy.forward(request, self.http, url, headers)
-        self._node.report(f"{request.method} {url.path} for {session}: {answer.status}")
+        runner_url = runner.spec["runner_url"]
+        answer = await proxy.forward(request, self.http, runner_url, path, headers)
+        self._node.report(f"{request.method} /{path} for {session}: {answer.status}")
         return answer
 
     def _called_back(self, request: web.Request) -> tuple[Runner, str]:

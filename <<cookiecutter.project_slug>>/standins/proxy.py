@@ -1,12 +1,10 @@
 """The reverse proxy in front of live runners (contract §5.3)."""
 
 import posixpath
-from collections.abc import Mapping
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote, unquote, urlsplit
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector, web
-from multidict import CIMultiDict
-from yarl import URL
 
 from .golang import http_error
 
@@ -31,36 +29,41 @@ def client() -> ClientSession:
     )
 
 
-def target_url(runner_url: str, app_path: str, query: str) -> URL:
+def target_path(runner_url: str, app_path: str) -> str:
     """The runner's path and the app's, decoded and cleaned (contract §5.3)."""
-    target = urlsplit(runner_url)
-    joined = unquote(f"{target.path}/{app_path}")
+    joined = unquote(f"{urlsplit(runner_url).path}/{app_path}")
     path = posixpath.normpath("/" + joined.lstrip("/"))
     if joined.endswith("/") and path != "/":
         path += "/"
-    parts = (target.scheme, target.netloc, quote(path, safe="/:@!$&'()*+,;="), query, "")
-    return URL(urlunsplit(parts), encoded=True)
+    return quote(path, safe="/:@!$&'()*+,;=")
 
 
-def end_to_end(headers: Mapping[str, str]) -> CIMultiDict[str]:
-    kept = CIMultiDict(headers)
-    named = kept.get("Connection", "").split(",")
-    for name in (*HOP_BY_HOP, *filter(None, map(str.strip, named))):
-        kept.popall(name, None)
-    return kept
+def without(headers: Mapping[str, str], names: Iterable[str] = ()) -> list[tuple[str, str]]:
+    """Those that go to the other end, except for some."""
+    connection = headers.get("Connection", "").split(",")
+    dropped = {name.strip().lower() for name in (*HOP_BY_HOP, *connection, *names)}
+    return [(name, value) for name, value in headers.items() if name.lower() not in dropped]
 
 
 async def forward(
-    request: web.Request, http: ClientSession, url: URL, injected: Mapping[str, str]
+    request: web.Request,
+    http: ClientSession,
+    runner_url: str,
+    app_path: str,
+    injected: Mapping[str, str],
 ) -> web.StreamResponse:
     """Any method, both bodies streamed; the status is kept, and 502 says that there is none.
 
     A caller that leaves takes the request with it. Nothing limits the time of an answer.
     """
-    headers = end_to_end(request.headers)
-    for name in ("Host", *FORWARDED):
-        headers.popall(name, None)
-    headers.update(injected)
+    url = request.url.build(
+        scheme=urlsplit(runner_url).scheme,
+        authority=urlsplit(runner_url).netloc,
+        path=target_path(runner_url, app_path),
+        query_string=request.rel_url.raw_query_string,
+        encoded=True,
+    )
+    headers = without(request.headers, ("Host", *FORWARDED, *injected)) + list(injected.items())
     body = request.content if request.can_read_body else None
     try:
         answer = await http.request(
@@ -75,7 +78,7 @@ async def forward(
 async def relay(request: web.Request, answer: ClientResponse) -> web.StreamResponse:
     """Each piece as it comes; a broken answer breaks the caller's connection."""
     relayed = web.StreamResponse(
-        status=answer.status, reason=answer.reason, headers=end_to_end(answer.headers)
+        status=answer.status, reason=answer.reason, headers=without(answer.headers)
     )
     await relayed.prepare(request)
     try:
