@@ -1,0 +1,232 @@
+"""The generated compose files: valid, hardened, without secrets, and with time to drain."""
+
+import re
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from compose import compose_or_skip
+from harness import Repository
+from languages import run
+
+# What the names stand for in go-livepeer v0.9.1: `cmd/livepeer/starter/flags.go`, and `v` in
+# `cmd/livepeer/livepeer.go`.
+FLAGS = {
+    *("ethUrl", "gateway", "gatewayHost", "httpAddr", "httpIngest", "liveRunnerAddr", "v"),
+    *("liveRunnerConfig", "monitor", "network", "orchAddr", "orchSecret", "orchestrator"),
+    *("pricePerUnit", "serviceAddr", "useLiveRunners"),
+}
+OFFCHAIN = {
+    "orchestrator": "",
+    "network": "offchain",
+    "orchSecret": "/run/secrets/orchestrator_secret",
+    "httpAddr": "0.0.0.0:8935",
+    "v": "6",
+}
+RUNNERS = OFFCHAIN | {
+    "liveRunnerAddr": "https://orchestrator:8935",
+    "monitor": "false",
+    "serviceAddr": "127.0.0.1:8935",
+    "useLiveRunners": "",
+}
+# By registration: how the orchestrator beside the container is started.
+COMMANDS = {
+    "live-runner": RUNNERS,
+    "static": RUNNERS | {"liveRunnerConfig": "/config/runners.json"},
+    "capability": OFFCHAIN | {"serviceAddr": "orchestrator:8935"},
+}
+ANNOUNCED = {
+    "BYOC_CONTAINER_URL": "http://my-model:8000",
+    "BYOC_ORCHESTRATOR_SECRET_FILE": "/run/secrets/orchestrator_secret",
+    "BYOC_ORCHESTRATOR_URL": "https://orchestrator:8935",
+}
+MARGIN_SECONDS = 2
+SECRET = re.compile("password|secret|token", re.IGNORECASE)
+
+
+@pytest.fixture(scope="module")
+def files(distinct: list[Path]) -> list[Path]:
+    found = [path for path in distinct if re.fullmatch(r"compose.*\.yaml", path.name)]
+    assert found
+    return found
+
+
+@cache
+def parse(text: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(text)
+    return content
+
+
+def load(path: Path) -> dict[str, Any]:
+    return parse(path.read_text(encoding="utf-8"))
+
+
+def services(repository: Repository) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The container and the orchestrator."""
+    found = load(repository.root / "compose.yaml")["services"]
+    assert set(found) == {"my-model", "orchestrator"}
+    return found["my-model"], found["orchestrator"]
+
+
+def flags(service: dict[str, Any]) -> dict[str, str]:
+    pairs = (argument.removeprefix("-").partition("=") for argument in service["command"])
+    return {name: value for name, _, value in pairs}
+
+
+def test_schema_holds(files: list[Path]) -> None:
+    run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", *files)
+
+
+def test_compose_takes_every_file(repositories: list[Repository]) -> None:
+    """Compose itself, with what it says of the file before it starts anything."""
+    compose_or_skip()
+    seen: set[str] = set()
+    for repository in repositories:
+        if repository.files["compose.yaml"] in seen:
+            continue
+        seen.add(repository.files["compose.yaml"])
+        run("docker", "compose", "config", "--quiet", cwd=repository.root)
+        if "compose.onchain.yaml" in repository.files:
+            both = ("--file", "compose.yaml", "--file", "compose.onchain.yaml")
+            profile = ("--profile", "onchain")
+            run("docker", "compose", *both, *profile, "config", "--quiet", cwd=repository.root)
+
+
+def test_there_is_time_to_drain_and_stop(repositories: list[Repository]) -> None:
+    for repository in repositories:
+        container, _ = services(repository)
+        assert container["stop_signal"] == "SIGQUIT"
+        environment = container["environment"]
+        drain = float(environment["BYOC_DRAIN_SECONDS"])
+        grace = float(environment["BYOC_SHUTDOWN_GRACE_SECONDS"])
+        assert drain > 0
+        assert grace >= 2
+        given = float(container["stop_grace_period"].removesuffix("s"))
+        assert given >= drain + grace + MARGIN_SECONDS
+
+
+def test_orchestrator_is_started_as_its_code_says(repositories: list[Repository]) -> None:
+    for repository in repositories:
+        _, orchestrator = services(repository)
+        registration = repository.answers["registration"]
+        assert flags(orchestrator) == COMMANDS[registration]
+        mounted = ["./runners.json:/config/runners.json:ro"]
+        assert orchestrator.get("volumes", []) == (mounted if registration == "static" else [])
+
+
+def test_flags_and_the_version_exist(files: list[Path]) -> None:
+    for path in files:
+        for name, service in load(path)["services"].items():
+            if name != "my-model":
+                assert service.get("image", "livepeer/go-livepeer:v0.9.1") == (
+                    "livepeer/go-livepeer:v0.9.1"
+                )
+                assert set(flags(service)) <= FLAGS, f"{path}: {name}"
+
+
+def test_container_is_announced_unless_the_operator_does_it(
+    repositories: list[Repository],
+) -> None:
+    for repository in repositories:
+        container, _ = services(repository)
+        told = {name: container["environment"].get(name) for name in ANNOUNCED}
+        static = repository.answers["registration"] == "static"
+        assert told == (dict.fromkeys(ANNOUNCED) if static else ANNOUNCED)
+        assert container.get("secrets", []) == ([] if static else ["orchestrator_secret"])
+
+
+def test_variables_are_settings(repositories: list[Repository]) -> None:
+    for repository in repositories:
+        container, _ = services(repository)
+        names = {name.removesuffix("_FILE") for name in container["environment"]}
+        fields = {name.removeprefix("BYOC_").lower() for name in names}
+        modules = (repository.root / "src").rglob("*.py")
+        code = "\n".join(path.read_text(encoding="utf-8") for path in modules)
+        assert fields <= {*re.findall(r"^    (\w+): ", code, re.MULTILINE)}
+
+
+def test_gpu_is_reserved_when_there_is_to_be_one(repositories: list[Repository]) -> None:
+    for repository in repositories:
+        container, orchestrator = services(repository)
+        device = {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
+        deploy = {"resources": {"reservations": {"devices": [device]}}}
+        nvidia = repository.answers["accelerator"] == "nvidia"
+        assert container.get("deploy") == (deploy if nvidia else None)
+        assert container["environment"].get("BYOC_REQUIRE_GPU") == ("1" if nvidia else None)
+        assert "deploy" not in orchestrator
+
+
+def test_container_is_hardened(repositories: list[Repository]) -> None:
+    for repository in repositories:
+        container, _ = services(repository)
+        assert container["read_only"] is True
+        assert container["cap_drop"] == ["ALL"]
+        assert container["security_opt"] == ["no-new-privileges:true"]
+        assert "privileged" not in container
+
+
+def test_container_outlives_the_orchestrator(repositories: list[Repository]) -> None:
+    """It is stopped first, so that its last answers go out, but serves without."""
+    for repository in repositories:
+        container, orchestrator = services(repository)
+        waits_for = {"orchestrator": {"condition": "service_started", "required": False}}
+        assert container["depends_on"] == waits_for
+        assert "depends_on" not in orchestrator
+
+
+def test_services_come_back_and_are_asked_whether_they_serve(files: list[Path]) -> None:
+    for path in files:
+        for name, service in load(path)["services"].items():
+            if path.name == "compose.yaml" or name == "gateway":
+                assert service["restart"] == "unless-stopped"
+                assert service["healthcheck"]["test"]
+            waited_for = service.get("depends_on", {})
+            assert {it["condition"] for it in waited_for.values()} <= (
+                {"service_started"} if name == "my-model" else {"service_healthy"}
+            )
+
+
+def test_ports_are_open_to_this_machine_alone(files: list[Path]) -> None:
+    for path in files:
+        for service in load(path)["services"].values():
+            assert "network_mode" not in service
+            for port in service.get("ports", []):
+                assert re.fullmatch(r"127\.0\.0\.1:(\d+):\1", port), f"{path}: {port}"
+
+
+def test_no_secret_is_inline(files: list[Path]) -> None:
+    """What has to do with one is the name of a file, whose folder git and builds leave out."""
+    named = re.compile(r"/run/secrets/\w+|secrets/\w+|BYOC_\w+_FILE|\w+_(secret|password)")
+    told = re.compile(r"-orchSecret=|-ethPassword=\"\$\$\(cat (?=/run/secrets/\w+\)\")|secrets:")
+    for path in files:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            rest = named.sub("", told.sub("", line.partition("#")[0]))
+            assert not SECRET.search(rest), f"{path}: {line}"
+        for secret in load(path)["secrets"].values():
+            assert re.fullmatch(r"secrets/\w+", secret["file"])
+
+
+def test_secrets_stay_on_the_machine(repositories: list[Repository], tmp_path: Path) -> None:
+    root = repositories[0].root
+    run("git", "init", "--quiet", tmp_path)
+    shutil.copy(root / ".gitignore", tmp_path)
+    command = ("git", "check-ignore", "--quiet", "secrets/orchestrator_secret")
+    assert subprocess.run(command, cwd=tmp_path, check=False).returncode == 0
+    sent = (root / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert "*" in sent
+    assert not [line for line in sent if line.startswith("!") and "secret" in line]
+
+
+def test_readme_says_what_compose_asks_for(repositories: list[Repository]) -> None:
+    for repository in repositories:
+        readme = (repository.root / "README.md").read_text(encoding="utf-8")
+        container, orchestrator = services(repository)
+        for port in (*container["ports"], *orchestrator["ports"]):
+            assert port.rpartition(":")[2] in readme
+        assert ">secrets/orchestrator_secret" in readme
+        assert "--orchestrator https://127.0.0.1:8935" in readme
