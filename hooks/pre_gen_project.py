@@ -38,8 +38,8 @@ TAKEN = {
     *DEPENDENCIES,
     *("attr", "dotenv", "example", "google", "grpc", "mypyc", "opentelemetry", "py", "pynvml"),
     *("sniffio", "xdist"),
-    *("chaos", "conftest", "container", "harness", "hostile", "jobs", "known", "mischief"),
-    *("noxfile", "observed", "orchestrator", "resources", "runner_client", "soak", "src"),
+    *("callback", "chaos", "conftest", "container", "harness", "hostile", "jobs", "known"),
+    *("mischief", "noxfile", "observed", "resources", "runner_client", "soak", "src"),
     *("standins", "streaming", "test", "tests"),
 }
 ROUTES = {

@@ -2,8 +2,8 @@
 
 import json
 
+from callback import PUBLIC, TOKEN, run_callback
 from harness import DEADLINE_SECONDS, StartServer, eventually
-from orchestrator import PUBLIC, TOKEN, run_orchestrator
 from standins.trickle import TrickleServer
 from streaming import Caller, bunny
 
@@ -40,7 +40,7 @@ def test_every_line_of_a_session_names_it(
 def test_no_secret_is_logged(start_server: StartServer, trickle: TrickleServer) -> None:
     """Tokens, and the addresses of channels, which are all that protects them (contract §9)."""
     settings = {"BYOC_AUTH_TOKEN": OWN_TOKEN, "BYOC_LOG_LEVEL": "DEBUG", "BYOC_CAPACITY": "8"}
-    with start_server(**settings) as server, run_orchestrator(trickle) as orchestrator:
+    with start_server(**settings) as server, run_callback(trickle) as orchestrator:
         server.jobs.headers["Authorization"] = f"Bearer {OWN_TOKEN}"
         with Caller(server, trickle, "s1") as caller:
             caller.open({"do": "count", "secret": "a-secret-parameter"})

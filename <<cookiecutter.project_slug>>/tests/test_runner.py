@@ -9,8 +9,8 @@ import httpx
 import pytest
 from livepeer_gateway import LiveVideoToVideo, MediaPublishConfig, VideoOutputConfig
 
+from callback import PUBLIC, TOKEN, Callback, run_callback
 from harness import DEADLINE_SECONDS, Server, StartServer, eventually, run_server
-from orchestrator import PUBLIC, TOKEN, Orchestrator, run_orchestrator
 from standins.trickle import TrickleServer
 from streaming import Caller, bunny, frames, joined, pictures, times
 
@@ -29,8 +29,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def orchestrator(server: Server, trickle: TrickleServer) -> Iterator[Orchestrator]:
-    with run_orchestrator(trickle) as orchestrator:
+def orchestrator(server: Server, trickle: TrickleServer) -> Iterator[Callback]:
+    with run_callback(trickle) as orchestrator:
         yield orchestrator
         for name in list(trickle.channels):
             trickle.close_channel(name)
@@ -39,7 +39,7 @@ def orchestrator(server: Server, trickle: TrickleServer) -> Iterator[Orchestrato
 
 def start(
     server: Server,
-    orchestrator: Orchestrator,
+    orchestrator: Callback,
     session: str,
     *,
     path: str = "/stream/start",
@@ -51,7 +51,7 @@ def start(
 
 @pytest.mark.parametrize("path", ["/stream/start", LEGACY])
 def test_the_container_makes_the_channels(
-    server: Server, trickle: TrickleServer, orchestrator: Orchestrator, path: str
+    server: Server, trickle: TrickleServer, orchestrator: Callback, path: str
 ) -> None:
     """It uses the internal addresses; the caller gets the public ones, by names of its own."""
     with Caller(server, trickle, "made") as caller:
@@ -84,7 +84,7 @@ def test_the_container_makes_the_channels(
 
 
 def test_the_official_sdk_is_served(
-    server: Server, trickle: TrickleServer, orchestrator: Orchestrator
+    server: Server, trickle: TrickleServer, orchestrator: Callback
 ) -> None:
     """Its own client publishes, controls and watches, with what the container answered."""
     orchestrator.private = False
@@ -137,7 +137,7 @@ def test_the_official_sdk_is_served(
     ],
 )
 def test_a_session_ends_with_its_channels(
-    server: Server, trickle: TrickleServer, orchestrator: Orchestrator, key: str, reason: str
+    server: Server, trickle: TrickleServer, orchestrator: Callback, key: str, reason: str
 ) -> None:
     """Orchestrators close them when the session is released; to give it back twice is fine."""
     with Caller(server, trickle, "released") as caller:
@@ -153,7 +153,7 @@ def test_a_session_ends_with_its_channels(
 
 
 def test_an_explicit_stop_leaves_the_reservation(
-    server: Server, trickle: TrickleServer, orchestrator: Orchestrator
+    server: Server, trickle: TrickleServer, orchestrator: Callback
 ) -> None:
     """Its caller may start again in the same session."""
     for name in ("kept", "kept"):
@@ -171,7 +171,7 @@ def test_a_session_without_input_is_given_back(
     """Nobody else ends one that was left alone (contract §5.3); control counts for nothing."""
     with (
         start_server(BYOC_SESSION_IDLE_SECONDS="1", BYOC_CAPACITY="3") as server,
-        run_orchestrator(trickle) as orchestrator,
+        run_callback(trickle) as orchestrator,
         Caller(server, trickle, "left") as left,
         Caller(server, trickle, "used") as used,
         Caller(server, trickle, "alone") as alone,
@@ -197,7 +197,7 @@ def test_a_session_without_input_is_given_back(
 def test_sessions_are_given_back_at_the_stop(
     start_server: StartServer, trickle: TrickleServer
 ) -> None:
-    with start_server() as server, run_orchestrator(trickle) as orchestrator:
+    with start_server() as server, run_callback(trickle) as orchestrator:
         with Caller(server, trickle, "last"):
             assert start(server, orchestrator, "last").status_code == 200
             assert server.stop() == 0
@@ -222,7 +222,7 @@ def test_sessions_are_given_back_at_the_stop(
 )
 @pytest.mark.parametrize("path", ["/stream/start", LEGACY])
 def test_a_callback_that_fails_is_told(
-    server: Server, orchestrator: Orchestrator, fault: tuple[int, Any], path: str
+    server: Server, orchestrator: Callback, fault: tuple[int, Any], path: str
 ) -> None:
     before = server.errors("transport")
     orchestrator.fault = fault
@@ -240,7 +240,7 @@ def test_a_callback_that_fails_is_told(
     "control", ["http://127.0.0.1:9/x", "no address", "http://[", "http://a:b/"]
 )
 def test_a_callback_that_can_not_be_reached_is_told(
-    server: Server, orchestrator: Orchestrator, control: str
+    server: Server, orchestrator: Callback, control: str
 ) -> None:
     changes = {"Livepeer-Session-Control": control}
     answer = start(server, orchestrator, "unreached", **changes)
@@ -248,14 +248,14 @@ def test_a_callback_that_can_not_be_reached_is_told(
     assert answer.json()["error"]["type"] == "transport"
 
 
-def test_a_wrong_session_token_is_no_401(server: Server, orchestrator: Orchestrator) -> None:
+def test_a_wrong_session_token_is_no_401(server: Server, orchestrator: Callback) -> None:
     """Nothing but the container's own token is: orchestrators drop the capability on a 401."""
     changes = {"Livepeer-Session-Token": TOKEN[:-1]}
     assert start(server, orchestrator, "wrong", **changes).status_code == 502
     assert orchestrator.refused == 1
 
 
-def test_half_of_the_headers_is_no_reservation(server: Server, orchestrator: Orchestrator) -> None:
+def test_half_of_the_headers_is_no_reservation(server: Server, orchestrator: Callback) -> None:
     answer = start(server, orchestrator, "half", **{"Livepeer-Session-Token": ""})
     assert answer.status_code == 422
     assert answer.json()["error"]["field"] == "subscribe_url"
@@ -263,7 +263,7 @@ def test_half_of_the_headers_is_no_reservation(server: Server, orchestrator: Orc
 
 
 def test_a_session_is_admitted_once(
-    server: Server, trickle: TrickleServer, orchestrator: Orchestrator
+    server: Server, trickle: TrickleServer, orchestrator: Callback
 ) -> None:
     with Caller(server, trickle, "twice"):
         starts = [server.pool.submit(start, server, orchestrator, "twice") for _ in range(4)]
@@ -273,7 +273,7 @@ def test_a_session_is_admitted_once(
 
 
 def test_no_more_than_capacity_is_admitted(
-    server: Server, trickle: TrickleServer, orchestrator: Orchestrator
+    server: Server, trickle: TrickleServer, orchestrator: Callback
 ) -> None:
     names = [f"crowd-{n}" for n in range(6)]
     starts = [server.pool.submit(start, server, orchestrator, name) for name in names]

@@ -16,7 +16,7 @@ NAMES = {"in": "subscribe", "out": "publish"}
 PUBLIC = "https://public.invalid/ai/trickle"
 
 
-class Orchestrator:
+class Callback:
     """`fault` is a status and a body that it answers instead of channels; `private` hides none."""
 
     def __init__(self, trickle: TrickleServer) -> None:
@@ -26,13 +26,13 @@ class Orchestrator:
         self.made: dict[str, str] = {}
         self.stopped: list[str] = []
         self.refused = 0
-        orchestrator = self
+        callback = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 token = self.headers.get("Livepeer-Session-Token", "")
-                status, answer = orchestrator.answer(self.path, token, body)
+                status, answer = callback.answer(self.path, token, body)
                 text = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 self.send_response(status)
                 if status != 204:
@@ -83,13 +83,13 @@ class Orchestrator:
 
 
 @contextmanager
-def run_orchestrator(trickle: TrickleServer) -> Iterator[Orchestrator]:
-    orchestrator = Orchestrator(trickle)
-    thread = threading.Thread(target=orchestrator.server.serve_forever, daemon=True)
+def run_callback(trickle: TrickleServer) -> Iterator[Callback]:
+    callback = Callback(trickle)
+    thread = threading.Thread(target=callback.server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield orchestrator
+        yield callback
     finally:
-        orchestrator.server.shutdown()
-        orchestrator.server.server_close()
+        callback.server.shutdown()
+        callback.server.server_close()
         thread.join(10)
