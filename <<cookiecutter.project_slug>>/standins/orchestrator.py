@@ -6,13 +6,14 @@ payment, knows no signatures and keeps nothing: when it restarts, it has forgott
 
 import asyncio
 import json
+import signal
 import ssl
 import tempfile
 import time
 from argparse import ArgumentParser
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -153,7 +154,10 @@ def run_orchestrator(**options: Any) -> AbstractContextManager[OrchestratorServe
 async def serve(**options: Any) -> None:
     async with OrchestratorServer(**options, report=partial(print, flush=True)) as server:
         print(f"serving at {server.url}", flush=True)
-        await asyncio.Event().wait()
+        stopped = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        await stopped.wait()
 
 
 def main() -> None:
@@ -173,8 +177,7 @@ def main() -> None:
         options["secret"] = file.read_text().strip()
     if file := options.pop("runners", None):
         options["static"] = file.read_bytes()
-    with suppress(KeyboardInterrupt):
-        asyncio.run(serve(**options))
+    asyncio.run(serve(**options))
 
 
 if __name__ == "__main__":

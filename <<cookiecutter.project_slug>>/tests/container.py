@@ -26,7 +26,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def handle_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        headers = {name.lower(): value for name, value in self.headers.items()}
+        values = {name.lower(): self.headers.get_all(name, []) for name in self.headers}
+        headers = {name: ", ".join(several) for name, several in values.items()}
         self.container.requests.append(Request(self.command, self.path, headers, body))
         path = self.path.partition("?")[0]
         self.container.answers.get(path, self.container.answer)(self)

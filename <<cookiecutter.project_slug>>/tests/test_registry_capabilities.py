@@ -23,6 +23,7 @@ from harness import DEADLINE_SECONDS, eventually
 from standins.certificate import self_signed
 from standins.orchestrator import OrchestratorServer, run_orchestrator
 
+ROOT = Path(__file__).parent.parent
 SECRET = "orch-secret"
 CHANNELS = {"enable_video_ingress": True, "enable_video_egress": True, "enable_data_output": True}
 
@@ -602,7 +603,10 @@ def test_the_command_says_what_happens_and_no_secret(tmp_path: Path, container: 
     (tmp_path / "secret").write_text(f"{SECRET}\n")
     command = [sys.executable, "-m", "standins.orchestrator", "--port", "0"]
     process = subprocess.Popen(
-        [*command, f"--secret-file={tmp_path / 'secret'}"], stdout=subprocess.PIPE, text=True
+        [*command, f"--secret-file={tmp_path / 'secret'}"],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
     )
     assert process.stdout
     try:

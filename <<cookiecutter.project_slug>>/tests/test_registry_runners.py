@@ -25,6 +25,8 @@ from standins.orchestrator import OrchestratorServer, run_orchestrator
 from standins.runners import QUEUE_LENGTH, Commands
 from standins.trickle import TrickleServer
 
+ROOT = Path(__file__).parent.parent
+
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
@@ -442,13 +444,16 @@ def test_calls_are_kept_and_faults_come_first(
     assert sorted(call.at for call in calls) == [call.at for call in calls]
 
 
-def test_the_command_says_what_happens_and_no_secret(tmp_path: Path, container: Container) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_says_what_happens_and_no_secret(
+    number: signal.Signals, tmp_path: Path, container: Container
+) -> None:
     (tmp_path / "secret").write_text("from-the-file\n")
     file = tmp_path / "runners.json"
     file.write_text(json.dumps({"runners": [entry(container, label="of the file")]}))
     command = [sys.executable, "-m", "standins.orchestrator", "--port", "0"]
     options = [f"--secret-file={tmp_path / 'secret'}", f"--runners={file}"]
-    process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert process.stdout
     try:
         lines = [process.stdout.readline(), process.stdout.readline()]
@@ -458,7 +463,7 @@ def test_the_command_says_what_happens_and_no_secret(tmp_path: Path, container: 
             told = client.heartbeat("from-the-file", runner_url=container.url).json()
             session = client.reserve(told["runner_id"])
             client.post(session["app_url"] + "/x?token=in-the-query")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         rest, _ = process.communicate(timeout=DEADLINE_SECONDS)
     finally:
         process.kill()
