@@ -59,7 +59,9 @@ class Server:
         self.port: int = ports[0]["port"]
         self.jobs, self.ops = (
             # Reading the certificates of this machine, which are not needed, takes a while.
-            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE_SECONDS, verify=False)
+            httpx.Client(
+                base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE_SECONDS, verify=False
+            )
             for port in (self.port, ports[0]["ops_port"])
         )
 

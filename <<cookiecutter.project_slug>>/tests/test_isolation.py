@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 
 import httpx
@@ -47,6 +48,12 @@ def stop(server: Server, name: str) -> int:
 
 def of_both(server: Server) -> tuple[Holdings, Holdings]:
     return holdings(server.process.pid), holdings(server.worker())
+
+
+def no_more(server: Server, before: tuple[Holdings, Holdings]) -> bool:
+    """The stream before may have let go of something only afterwards."""
+    pairs = zip(chain(*of_both(server)), chain(*before), strict=True)
+    return all(now <= earlier for now, earlier in pairs)
 
 
 def elsewhere(answer: bytes | None, *keys: str) -> Callable[[Caller, ExitStack], None]:
@@ -153,8 +160,8 @@ def test_hostile_sessions_disturb_nobody(server: Server, trickle: TrickleServer)
         ends = server.events("session ended")
         itself = {event["session_id"] for event in ends if event["reason"] != "stopped"}
         assert itself == {"first", "neighbour", "closed", "absent"}
-    eventually(lambda: of_both(server) == before, f"{before} again")
-    eventually(lambda: tasks(server) == tasks_before, "no more tasks than before")
+    eventually(lambda: no_more(server, before), f"no more than {before}")
+    eventually(lambda: tasks(server) <= tasks_before, "no more tasks than before")
 
 
 def test_certificates_are_self_signed(server: Server, tmp_path: Path) -> None:

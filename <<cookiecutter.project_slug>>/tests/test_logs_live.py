@@ -1,11 +1,12 @@
 """Structured lines, who they belong to, and what must never stand in them."""
 
 import json
+from contextlib import ExitStack
 
 from callback import PUBLIC, TOKEN, run_callback
 from harness import DEADLINE_SECONDS, StartServer, eventually
 from standins.trickle import TrickleServer
-from streaming import Caller, bunny
+from streaming import MIME_TYPES, Caller, bunny
 
 CLIP = bunny(size=(160, 90), frames=10, audio=False)
 OWN_TOKEN = "a-token-that-nobody-may-see"
@@ -50,13 +51,14 @@ def test_no_secret_is_logged(start_server: StartServer, trickle: TrickleServer) 
             caller.publish(CLIP, speed=2).result(DEADLINE_SECONDS)
             caller.end_input()
             eventually(lambda: server.events("session ended"), "ended")
-        for n, key in enumerate(caller.urls, 2):
-            with Caller(server, trickle, f"s{n}") as caller:
+        with ExitStack() as stack:
+            callers = [stack.enter_context(Caller(server, trickle, f"s{n}")) for n in range(2, 7)]
+            for caller, key in zip(callers, MIME_TYPES, strict=True):
                 nowhere = {key: "http://127.0.0.1:9/ai/trickle/s0-nowhere"}
                 assert caller.start({}, **nowhere).status_code == 200
                 caller.publish(CLIP, speed=10)
                 caller.start({"wrong": 1}, subscribe_url="a-secret-parameter")
-                caller.stop()
+            list(server.pool.map(Caller.stop, callers))
         with Caller(server, trickle, "s8"):
             headers = orchestrator.headers("s8")
             assert server.jobs.post("/stream/start", json={}, headers=headers).is_success

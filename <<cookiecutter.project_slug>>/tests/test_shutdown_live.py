@@ -12,6 +12,7 @@ import pytest
 
 from harness import DEADLINE_SECONDS, Server, StartServer, eventually, run_server, size
 from hostile import run_hostile_server
+from resources import with_constants
 from standins.trickle import TrickleServer
 from streaming import Caller, Clip, bunny, frames, joined, times
 
@@ -39,10 +40,10 @@ def freed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, freed: Path) -> Iterator[Server]:
+    """That events are not taken any more is noticed with the next one."""
     environment = PATIENT | {"CHAOS_FREED": str(freed)}
-    with run_server(
-        tmp_path_factory.mktemp("ends"), ready=True, arguments=None, **environment
-    ) as server:
+    folder, quick = tmp_path_factory.mktemp("ends"), with_constants("live", HEARTBEAT_SECONDS=1)
+    with run_server(folder, ready=True, arguments=quick, **environment) as server:
         yield server
 
 
@@ -146,11 +147,12 @@ def test_state_is_freed_by_the_process_if_nobody_asked(
 ) -> None:
     """The frame in hand outlasts its session, but not the grace period."""
     freed, mark = tmp_path / "freed", tmp_path / "mark"
+    settings = {"CHAOS_FREED": str(freed), "BYOC_SHUTDOWN_GRACE_SECONDS": "5"}
     with (
-        start_server(**PATIENT, CHAOS_FREED=str(freed)) as server,
+        start_server(**PATIENT, **settings) as server,
         Caller(server, trickle, "slow") as caller,
     ):
-        stream(caller, {"do": "wait", "seconds": 6, "mark": str(mark)})
+        stream(caller, {"do": "wait", "seconds": 2.5, "mark": str(mark)})
         eventually(lambda: size(mark))
         assert server.stop() == 0, server.log()
         assert server.events("session cut before all was out")
@@ -162,7 +164,11 @@ def test_the_second_sigterm_is_the_deadline(
 ) -> None:
     """Even when only the model's process is still there."""
     settings = {"BYOC_JOB_TIMEOUT_SECONDS": "600", "BYOC_SHUTDOWN_GRACE_SECONDS": "600"}
-    with start_server(**PATIENT, **settings) as server, Caller(server, trickle, "twice") as caller:
+    quick = with_constants("live", FLUSH_SECONDS=1)
+    with (
+        start_server(arguments=quick, **PATIENT, **settings) as server,
+        Caller(server, trickle, "twice") as caller,
+    ):
         stream(caller, HANG)
         eventually(lambda: caller.status()["frames_in"])
         server.process.send_signal(signal.SIGTERM)
@@ -198,13 +204,13 @@ def test_sigterm_while_an_output_is_not_read(
 ) -> None:
     """Its session is cut in time, and its neighbour loses nothing."""
     with (
-        start_server(**PATIENT) as server,
+        start_server(**PATIENT, BYOC_SHUTDOWN_GRACE_SECONDS="6") as server,
         run_hostile_server() as deaf,
         Caller(server, trickle, "unread") as unread,
         Caller(server, trickle, "neighbour") as neighbour,
     ):
         unread.open({"do": "noise"}, publish_url=f"{deaf}/out")
-        large = bunny(size=(640, 360), frames=75, audio=False)
+        large = bunny(size=(640, 360), frames=50, audio=False)
         unread.publish(large, speed=5).result(DEADLINE_SECONDS)
         stream(neighbour)
         wait_for_frames(neighbour)
