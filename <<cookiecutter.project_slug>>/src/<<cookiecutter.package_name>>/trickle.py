@@ -17,7 +17,7 @@ from livepeer_gateway.trickle_publisher import (
     TricklePublisherTerminalError,
     TrickleSegmentWriteError,
 )
-from livepeer_gateway.trickle_subscriber import TrickleSubscriber
+from livepeer_gateway.trickle_subscriber import TrickleSubscriber, TrickleSubscriberStats
 
 CHUNK_BYTES = 65_536
 MAX_SEGMENT_BYTES = 64 * 1024 * 1024
@@ -152,9 +152,9 @@ async def subscribe(url: str, max_bytes: int = MAX_SEGMENT_BYTES) -> AsyncGenera
     reached = time.monotonic()
     while True:
         async with TrickleSubscriber(url, start_seq=position, max_bytes=max_bytes) as subscriber:
-            failures = 0
+            missed = 0
             while (segment := await subscriber.next()) is not None:
-                failures = subscriber.get_stats().get_failures
+                missed = misses(subscriber.get_stats())
                 position = segment.seq() + 1 if segment.seq() >= 0 else CURRENT
                 try:
                     yield segment
@@ -162,11 +162,16 @@ async def subscribe(url: str, max_bytes: int = MAX_SEGMENT_BYTES) -> AsyncGenera
                     await segment.close()
                 reached = time.monotonic()
             stats = subscriber.get_stats()
-        if stats.get_404_eos or stats.get_failures == failures:
+        if stats.get_404_eos or misses(stats) == missed:
             return
         if time.monotonic() - reached > LOST_SECONDS:
             raise ChannelLostError
         await asyncio.sleep(RETRY_SECONDS)
+
+
+def misses(stats: TrickleSubscriberStats) -> int:
+    """Requests without a segment: those that failed, and 470, as when writers are too fast."""
+    return stats.get_failures + stats.get_470_reset
 
 
 async def chunks(segment: SegmentReader) -> AsyncIterator[bytes]:
