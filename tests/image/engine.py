@@ -81,7 +81,7 @@ class Container:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        network = inspect(name)["NetworkSettings"]["Networks"]["bridge"]
+        (network,) = inspect(name)["NetworkSettings"]["Networks"].values()
         self.address: str = network["IPAddress"]
         self.gateway: str = network["Gateway"]  # this machine, as the container knows it
 
