@@ -5,9 +5,10 @@ import json
 import mimetypes
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import AsyncIterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from aiohttp import ClientResponse, ClientTimeout
 
@@ -18,19 +19,23 @@ BYTES = "application/octet-stream"
 PRINTED = ("application/json", "text/")
 EVENTS = "text/event-stream"
 # Orchestrators may take a little longer than the job.
-MARGIN_SECONDS = 5
+MARGIN_SECONDS = 2
 
 
 async def events(answer: ClientResponse) -> AsyncIterator[tuple[str, str]]:
     """The name, if it has one, and the value of each, as it comes.
 
-    A value that is too long for one line comes in `fragment` events. Only with the last line it
-    is certain that nothing is missing: the stream stays open after it (contract §2.6).
+    A value that is too long for one line comes in `fragment` events, and one may be the
+    orchestrator's own: {"balance": ...}. The last line tells that nothing is missing, and where to
+    hang up: the stream may stay open after it (contract §2.6).
     """
     name, fragments = "", []
     async for line in answer.content:
-        field, _, value = line.decode().rstrip().partition(": ")
-        if field == "event":
+        text = line.decode().rstrip()
+        field, _, value = text.partition(": ")
+        if not text:
+            name = ""
+        elif field == "event":
             name = value
         elif field == "data" and value == "[DONE]":
             return
@@ -42,37 +47,49 @@ async def events(answer: ClientResponse) -> AsyncIterator[tuple[str, str]]:
                 fragments.clear()
         elif field == "data":
             yield name, value
-        elif not field:
-            name = ""
     raise CallError("the stream of events was broken off")
+
+
+@contextmanager
+def opened(result: str | None) -> Iterator[BinaryIO]:
+    if not result:
+        yield sys.stdout.buffer
+        return
+    with Path(result).open("wb") as file:
+        yield file
 
 
 async def show(answer: ClientResponse, result: str | None) -> None:
     """Events line by line, anything else as it is; printed if there is no file for it."""
     kind = answer.headers.get("Content-Type", BYTES)
+    if kind.startswith(EVENTS):
+        await show_events(answer, result)
+        return
     if not result and not kind.startswith(PRINTED):
         raise CallError(f"the answer is {kind}: name a file for it")
-    with ExitStack() as stack:
-        target = stack.enter_context(Path(result).open("wb")) if result else sys.stdout.buffer
-        if not kind.startswith(EVENTS):
-            target.write(await answer.read() + b"\n" * (not result))
-            return
-        failure = ""
+    whole = await answer.read()
+    with opened(result) as target:
+        target.write(whole if result else whole + b"\n")
+
+
+async def show_events(answer: ClientResponse, result: str | None) -> None:
+    failure = ""
+    with opened(result) as target:
         async for name, value in events(answer):
             target.write(value.encode() + b"\n")
             target.flush()
             failure = value if name == "error" else failure
-        if failure:
-            raise CallError(f"the job has failed: {failure}")
+    if failure:
+        raise CallError(f"the job has failed: {failure}")
 
 
 async def call(options: Namespace, body: bytes, content_type: str) -> None:
     async with client() as http:
-        who, url, headers = "the container", f"{options.url}/run", {}
+        who, url = "the container", f"{options.url}/run"
+        headers = {**bearer(options.token), "Content-Type": content_type}
         if options.orchestrator:
-            who = "the orchestrator"
-            url, headers = await locate(http, options)
-        headers = {**headers, **bearer(options.token), "Content-Type": content_type}
+            who, url, more = await locate(http, options)
+            headers |= more
         timeout = ClientTimeout(total=options.timeout + MARGIN_SECONDS)
         async with asking(http, who, url, data=body, headers=headers, timeout=timeout) as answer:
             await show(answer, options.result)
@@ -102,10 +119,8 @@ def main() -> None:
     try:
         body = Path(options.job).read_bytes() if options.json is None else options.json.encode()
         asyncio.run(call(options, body, options.content_type or guessed or BYTES))
-    except CallError as error:
+    except (CallError, OSError) as error:
         sys.exit(str(error))
-    except OSError as error:
-        sys.exit(f"{error.filename}: {error.strerror}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ from .asking import Headers
 from .discovery import add_options as add_options
 from .discovery import find
 
+WHO = "the orchestrator"
 
-async def locate(http: ClientSession, options: Namespace) -> tuple[str, Headers]:
-    """Where to send the job, and with which headers (contract §5.3)."""
-    return f"{await find(http, options.orchestrator, options.app)}/run", {}
+
+async def locate(http: ClientSession, options: Namespace) -> tuple[str, str, Headers]:
+    """Whom to send the job to, where, and with which headers (contract §5.3)."""
+    return WHO, f"{await find(http, options.orchestrator, options.app)}/run", {}

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from aiohttp import ClientSession
 from yarl import URL
 
-from .asking import SOON, CallError, asking
+from .asking import CallError, asking
 from .job_header import add_options as add_options
 from .job_header import job_header
 
@@ -31,7 +31,8 @@ async def open_stream(http: ClientSession, options: Namespace) -> AsyncIterator[
     start = job_header(options.capability, options.id, JOB_SECONDS, parameters=parameters)
     stop = job_header(options.capability, options.id, JOB_SECONDS, {"stream_id": options.id})
     url, body = f"{options.orchestrator}/ai/stream/start", {"params": options.params}
-    async with asking(http, WHO, url, json=body, headers=start) as answer:
+    who = f"the orchestrator, asked for {options.capability},"
+    async with asking(http, who, url, json=body, headers=start) as answer:
         named = {name: f"X-{name.replace('_', '-')}" for name in CHANNELS}
         paths = {name: URL(answer.headers[header]).path for name, header in named.items()}
     channels = {name: f"{options.orchestrator}{path}" for name, path in paths.items()}
@@ -50,6 +51,6 @@ async def keep_alive(http: ClientSession, url: str) -> None:
     with suppress(CallError):
         for number in itertools.count():
             alive = {"keep": "alive"}
-            async with asking(http, WHO, f"{url}/{number}", json=alive, timeout=SOON):
+            async with asking(http, WHO, f"{url}/{number}", json=alive):
                 pass
             await asyncio.sleep(KEEP_ALIVE_SECONDS)

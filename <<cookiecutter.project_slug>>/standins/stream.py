@@ -1,6 +1,6 @@
 """The quick start: streams a clip through the container and writes what comes back.
 
-It needs no orchestrator: the channels are those of the stand-in beside it.
+Without an orchestrator the channels are those of the stand-in beside it.
 """
 
 import asyncio
@@ -13,21 +13,29 @@ import uuid
 from argparse import ArgumentParser, Namespace
 from bisect import bisect_left
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
-from aiohttp import ClientError, ClientSession, ClientTimeout, StreamReader
+from aiohttp import ClientError, ClientSession, StreamReader
 from av import FFmpegError
 from av.container import InputContainer
+from yarl import URL
 
+from .asking import SOON, CallError, ask, base_url, bearer, client
+from .door import add_options, open_stream
 from .trickle import TrickleServer
 
-CHANNELS = ("subscribe_url", "publish_url", "events_url", "data_url")
-START = ClientTimeout(total=10)
-FOREVER = ClientTimeout(total=None)
+# The names that the container and its caller have for the same channel.
+CHANNELS = {
+    "subscribe_url": "publish_url",
+    "publish_url": "subscribe_url",
+    "events_url": "events_url",
+    "data_url": "data_url",
+}
 END_SECONDS = 15
+LAST_WORDS_SECONDS = 3
 PACKET_BYTES = 188
 CLOCK = 90_000
 # Tables stand before keyframes and nowhere else: there a segment begins.
@@ -89,10 +97,11 @@ async def publish(http: ClientSession, url: str, ts: bytes, speed: float, shown:
             yield ts[first:last]
 
     tables = [at for at in range(0, len(ts), PACKET_BYTES) if ts[at + 1] & 31 == ts[at + 2] == 0]
-    for number, (begin, end) in enumerate(itertools.pairwise([*tables, len(ts)])):
-        segment = [part for part in parts if begin <= part.position < end]
-        async with http.post(f"{url}/{number}", data=paced(segment, begin, end)):
-            pass
+    with suppress(ClientError):  # the channels that come back tell what has happened
+        for number, (begin, end) in enumerate(itertools.pairwise([*tables, len(ts)])):
+            segment = [part for part in parts if begin <= part.position < end]
+            async with http.post(f"{url}/{number}", data=paced(segment, begin, end)):
+                pass
 
 
 async def subscribe(http: ClientSession, url: str) -> AsyncIterator[StreamReader]:
@@ -137,44 +146,42 @@ async def show_data(http: ClientSession, url: str) -> None:
             print("data      ", line.decode().rstrip(), flush=True)
 
 
-async def start(http: ClientSession, options: Namespace, urls: dict[str, str]) -> None:
-    url, body = f"{options.url}/stream/start", {"params": options.params, **urls}
-    try:
-        async with http.post(url, json=body, timeout=START) as answer:
-            words = await answer.text()
-    except (ClientError, TimeoutError) as error:
-        sys.exit(f"the container can't be reached: {error or 'it does not answer'}")
-    if answer.status != 200:
-        sys.exit(f"the container refuses: {answer.status} {words}")
+@asynccontextmanager
+async def open_here(http: ClientSession, options: Namespace) -> AsyncIterator[dict[str, str]]:
+    """Channels of our own, whose stream is stopped at the end."""
+    headers = {"X-Stream-Id": options.id, **bearer(options.token)}
+    async with TrickleServer(options.host) as server:
+        urls = {name: server.create(uuid.uuid4().hex) for name in CHANNELS}
+        body, who = {"params": options.params, **urls}, "the container"
+        await ask(http, who, f"{options.url}/stream/start", json=body, headers=headers)
+        try:
+            yield {CHANNELS[name]: url for name, url in urls.items()}
+        finally:
+            with suppress(CallError):  # it is as good as stopped
+                await ask(http, who, f"{options.url}/stream/stop", headers=headers)
 
 
 async def stream(options: Namespace, ts: bytes, shown: Times) -> tuple[Received, bool]:
     """What came back, and whether the container ended the stream before the clip's end."""
-    headers = {"X-Stream-Id": options.id, "Authorization": f"Bearer {options.token}"}
-    async with (
-        TrickleServer(options.host) as server,
-        ClientSession(headers=headers, timeout=FOREVER) as http,
-    ):
-        names = {key: uuid.uuid4().hex for key in CHANNELS}
-        urls = {key: server.create(name) for key, name in names.items()}
-        await start(http, options, urls)
-        clip = asyncio.create_task(publish(http, urls["subscribe_url"], ts, options.speed, shown))
-        output = asyncio.create_task(receive(http, urls["publish_url"]))
-        events = asyncio.create_task(show_events(http, urls["events_url"]))
-        data = asyncio.create_task(show_data(http, urls["data_url"]))
-        await asyncio.wait([clip, events], return_when=asyncio.FIRST_COMPLETED)
-        cut = not clip.done()
-        server.close_channel(names["subscribe_url"])
-        await asyncio.wait([events], timeout=END_SECONDS)
-        if not events.done():
-            sys.exit(f"the stream does not end: can the container reach {server.url}? See --host")
-        with suppress(ClientError, TimeoutError):  # it is as good as stopped
-            await http.post(f"{options.url}/stream/stop", timeout=START)
-        for name in names.values():
-            server.close_channel(name)
-        clip.cancel()
-        await data
-        return await output, cut
+    open_channels = open_stream if options.orchestrator else open_here
+    async with client() as http, open_channels(http, options) as urls:
+        clip = asyncio.create_task(publish(http, urls["publish_url"], ts, options.speed, shown))
+        output = asyncio.create_task(receive(http, urls["subscribe_url"]))
+        events, data = show_events(http, urls["events_url"]), show_data(http, urls["data_url"])
+        words = asyncio.gather(events, data, return_exceptions=True)
+        await asyncio.wait([clip, output], return_when=asyncio.FIRST_COMPLETED)
+        cut = clip.cancel()
+        with suppress(ClientError, TimeoutError):  # it is closed already
+            await http.delete(urls["publish_url"], timeout=SOON)
+        await asyncio.wait([output], timeout=END_SECONDS)
+        if not output.done():
+            where = URL(urls["publish_url"]).origin()
+            raise CallError(f"the stream does not end: can the container reach {where}?")
+        await asyncio.wait([words], timeout=LAST_WORDS_SECONDS)
+        try:
+            return await output, cut
+        except ClientError as error:
+            raise CallError(f"the connection is lost: {error}") from None
 
 
 def json_object(text: str) -> dict[str, Any]:
@@ -200,12 +207,14 @@ def main() -> None:
     parser = ArgumentParser("python -m standins.stream", description=__doc__)
     parser.add_argument("clip", help="a file with H.264 video")
     parser.add_argument("result", help="where to write what comes back: .mp4, .ts and the like")
-    parser.add_argument("--url", default="http://127.0.0.1:8000", help="the container's job port")
+    parser.add_argument("--url", type=base_url, default="http://127.0.0.1:8000", help="its port")
+    parser.add_argument("--orchestrator", type=base_url, help="its address, to go through it")
     parser.add_argument("--host", default="127.0.0.1", help="our address, as the container has it")
     parser.add_argument("--params", type=json_object, default={}, help="JSON, for the model")
     parser.add_argument("--id", default="quick-start", help="what the stream is called")
     parser.add_argument("--token", default="", help="that of BYOC_AUTH_TOKEN")
     parser.add_argument("--speed", type=float, default=1, help="2 is twice as fast")
+    add_options(parser)
     options = parser.parse_args()
     if not Path(options.result).suffix or not Path(options.result).parent.is_dir():
         parser.error(f"{options.result}: name a file like out.mp4 in a folder that is there")
@@ -214,6 +223,8 @@ def main() -> None:
     copy(options.clip, ts, options.clip)
     try:
         received, cut = asyncio.run(stream(options, ts.getvalue(), shown))
+    except CallError as error:
+        sys.exit(str(error))
     except OSError as error:
         sys.exit(f"can't listen at {options.host}: {error}")
     if not received:

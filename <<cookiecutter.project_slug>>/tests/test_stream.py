@@ -1,29 +1,90 @@
-"""The quick start, run as its user does."""
+"""The quick start, run as its user does, with the container alone and through orchestrators."""
 
 import subprocess
 import sys
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
 
 from harness import DEADLINE_SECONDS, Server, StartServer, eventually, run_server
-from streaming import BUNNY, BUNNY_FRAMES, pictures
+from known import run_known_server
+from standins.door import add_options
+from standins.orchestrator import OrchestratorServer, run_orchestrator
+from streaming import BUNNY, BUNNY_FRAMES, bunny, joined, pictures
 
 TOKEN = "a token"
+SETTINGS: dict[str, Any] = {"BYOC_AUTH_TOKEN": TOKEN, "BYOC_MAX_LATENCY_SECONDS": "20"}
+SHORT_FRAMES = 30
 
 
 @pytest.fixture(scope="module")
 def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("stream")
-    with run_server(folder, BYOC_AUTH_TOKEN=TOKEN, BYOC_MAX_LATENCY_SECONDS="20") as server:
+    """No orchestrator knows it."""
+    with run_server(tmp_path_factory.mktemp("stream"), **SETTINGS) as server:
         yield server
 
 
-def stream(server: Server, result: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    url = f"--url=http://127.0.0.1:{server.port}"
-    command = [sys.executable, "-m", "standins.stream", str(BUNNY), str(result), url, "--speed=4"]
+@pytest.fixture(scope="module")
+def orchestrator() -> Iterator[OrchestratorServer]:
+    with run_orchestrator() as orchestrator:
+        yield orchestrator
+
+
+@pytest.fixture(scope="module")
+def known(
+    orchestrator: OrchestratorServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """It has room for one stream, which must be given back each time."""
+    folder = tmp_path_factory.mktemp("known")
+    with run_known_server(orchestrator, folder, **SETTINGS) as server:
+        yield server
+
+
+@pytest.fixture(params=["container", "orchestrator"])
+def way(request: pytest.FixtureRequest) -> list[str]:
+    """Options of the command: to the container itself, or through an orchestrator."""
+    if request.param == "container":
+        return to_container(request.getfixturevalue("container"))
+    request.getfixturevalue("known")
+    return through(request.getfixturevalue("orchestrator"))
+
+
+@pytest.fixture(params=["container", "orchestrator"])
+def mortal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Server, list[str]]]:
+    """A server that the test may stop, and the options of the command."""
+    if request.param == "container":
+        with run_server(tmp_path, **SETTINGS) as server:
+            yield server, to_container(server)
+        return
+    with (
+        run_orchestrator() as orchestrator,
+        run_known_server(orchestrator, tmp_path, **SETTINGS) as server,
+    ):
+        yield server, through(orchestrator)
+
+
+def to_container(server: Server) -> list[str]:
+    return [f"--url=http://127.0.0.1:{server.port}", f"--token={TOKEN}"]
+
+
+def through(orchestrator: OrchestratorServer) -> list[str]:
+    return [f"--orchestrator={orchestrator.url}", f"--token={TOKEN}"]
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip of SHORT_FRAMES pictures."""
+    clip = tmp_path_factory.mktemp("clip") / "short.ts"
+    clip.write_bytes(joined(bunny(frames=SHORT_FRAMES)))
+    return clip
+
+
+def stream(result: Path, *options: str, clip: Path = BUNNY) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "standins.stream", str(clip), str(result), "--speed=4"]
     return subprocess.run(
         [*command, *options],
         cwd=Path(__file__).parent.parent,
@@ -42,10 +103,9 @@ def only_line(done: subprocess.CompletedProcess[str]) -> str:
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.ts"])
-def test_the_clip_comes_back(container: Server, tmp_path: Path, name: str) -> None:
+def test_the_clip_comes_back(way: list[str], tmp_path: Path, name: str) -> None:
     result = tmp_path / name
-    params = '--params={"do": "invert"}'
-    done = stream(container, result, f"--token={TOKEN}", params)
+    done = stream(result, '--params={"do": "invert"}', *way)
     assert done.returncode == 0, done.stderr
     assert "stopped" in done.stdout
     assert f"{BUNNY_FRAMES} frames in, {BUNNY_FRAMES} out" in done.stdout
@@ -58,31 +118,33 @@ def test_the_clip_comes_back(container: Server, tmp_path: Path, name: str) -> No
         assert abs(frame - expected).mean() < 8
 
 
-def test_events_and_data_are_shown(container: Server, tmp_path: Path) -> None:
-    params = '--params={"do": "count"}'
-    done = stream(container, tmp_path / "out.ts", f"--token={TOKEN}", params)
+def test_events_and_data_are_shown(way: list[str], tmp_path: Path, short: Path) -> None:
+    done = stream(tmp_path / "out.ts", '--params={"do": "count"}', *way, clip=short)
+    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr
     kinds = [line.split()[0] for line in done.stdout.splitlines()]
     assert {"started", "heartbeat", "counted", "data"} <= set(kinds)
-    assert kinds.count("data") == BUNNY_FRAMES
+    assert kinds.count("data") == SHORT_FRAMES
 
 
 def test_errors_are_shown_and_nothing_is_a_failure(
-    start_server: StartServer, tmp_path: Path
+    start_server: StartServer, tmp_path: Path, short: Path
 ) -> None:
     with start_server(BYOC_UNPROCESSED_FRAMES="drop") as server:
-        done = stream(server, tmp_path / "out.mp4", '--params={"do": "fail"}')
+        options = ['--params={"do": "fail"}', *to_container(server)]
+        done = stream(tmp_path / "out.mp4", *options, clip=short)
     assert "nothing came back" in only_line(done)
     assert "model_error" in done.stdout
 
 
-def test_a_stream_that_the_container_ends(start_server: StartServer, tmp_path: Path) -> None:
+def test_a_stream_that_the_container_ends(mortal: tuple[Server, list[str]], tmp_path: Path) -> None:
     """What came until then is kept."""
+    server, options = mortal
     result = tmp_path / "out.mp4"
-    with start_server() as server:
-        command = server.pool.submit(stream, server, result, "--speed=1")
-        eventually(lambda: (server.metric("byoc_frames_out_total") or 0) > 25, "frames")
-        assert server.stop() == 0
-        done = command.result()
+    command = server.pool.submit(stream, result, "--speed=1", *options)
+    eventually(lambda: (server.metric("byoc_frames_out_total") or 0) > 25, "frames")
+    assert server.stop() == 0
+    done = command.result()
     assert "the container has ended the stream" in only_line(done)
     with av.open(str(result), "r") as video:
         count = len(list(video.decode(video=0)))
@@ -90,13 +152,59 @@ def test_a_stream_that_the_container_ends(start_server: StartServer, tmp_path: P
     assert f"{count} out" in done.stdout
 
 
+def test_an_orchestrator_that_forgets_everything(tmp_path: Path) -> None:
+    """The same: all channels end."""
+    result = tmp_path / "out.mp4"
+    with (
+        run_orchestrator() as orchestrator,
+        run_known_server(orchestrator, tmp_path, **SETTINGS) as server,
+    ):
+        command = server.pool.submit(stream, result, "--speed=1", *through(orchestrator))
+        eventually(lambda: (server.metric("byoc_frames_out_total") or 0) > 25, "frames")
+        orchestrator.forget()
+        assert "before the end of the clip" in only_line(command.result())
+    assert result.exists()
+
+
 def test_a_refusal_is_told_in_the_containers_words(container: Server, tmp_path: Path) -> None:
-    line = only_line(stream(container, tmp_path / "out.mp4"))
-    assert "401" in line
+    line = only_line(stream(tmp_path / "out.mp4", *to_container(container), "--token=another"))
+    assert "the container refuses: 401" in line
     assert "the bearer token is missing or wrong" in line
     assert not (tmp_path / "out.mp4").exists()
 
 
-def test_a_container_that_is_not_there(container: Server, tmp_path: Path) -> None:
-    line = only_line(stream(container, tmp_path / "out.mp4", "--url=http://127.0.0.1:9"))
-    assert "can't be reached" in line
+@pytest.mark.parametrize("option", ["--url=http://127.0.0.1:9", "--orchestrator=https://[::1]:9"])
+def test_nobody_is_there(option: str, tmp_path: Path) -> None:
+    assert "can't be reached" in only_line(stream(tmp_path / "out.mp4", option))
+
+
+def test_what_nobody_offers(
+    known: Server, orchestrator: OrchestratorServer, tmp_path: Path
+) -> None:
+    """A list of what there is instead, where orchestrators have one."""
+    parser = ArgumentParser()
+    add_options(parser)
+    ((option, offered),) = vars(parser.parse_args([])).items()
+    line = only_line(stream(tmp_path / "out.mp4", f"--{option}=other", *through(orchestrator)))
+    assert "other" in line
+    assert option == "capability" or line.endswith(offered)
+
+
+def test_nobody_has_room(known: Server, orchestrator: OrchestratorServer, tmp_path: Path) -> None:
+    first = known.pool.submit(stream, tmp_path / "out.ts", *through(orchestrator))
+    eventually(lambda: known.metric("byoc_sessions_active") == 1, "the first stream")
+    line = only_line(stream(tmp_path / "other.ts", "--id=other", *through(orchestrator)))
+    assert "refuses: 503" in line
+    assert first.result().returncode == 0
+
+
+def test_the_control_channel_says_that_the_caller_is_there(
+    known: Server, orchestrator: OrchestratorServer, tmp_path: Path
+) -> None:
+    """Where containers end a stream without that word: capabilities (contract §3.6)."""
+    pytest.importorskip("standins.job_header")
+    command = known.pool.submit(stream, tmp_path / "out.ts", "--id=kept", *through(orchestrator))
+    eventually(lambda: "kept-control" in orchestrator.trickle.channels, "control channel")
+    eventually(lambda: orchestrator.trickle.segments("kept-control"), "a word")
+    assert orchestrator.trickle.segments("kept-control") == [b'{"keep": "alive"}']
+    assert command.result().returncode == 0
