@@ -103,7 +103,7 @@ async def _relay_events(
         "Livepeer-Payment-Balance": "0",
     }
     relayed = web.StreamResponse(headers=headers)
-    with suppress(TimeoutError):
+    with suppress(TimeoutError, ConnectionError):
         async with asyncio.timeout(seconds):
             await relayed.prepare(request)
             async for line in _lines(answer.content):
