@@ -27,7 +27,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
 
 @pytest.fixture
 def orchestrator(certificate: ssl.SSLContext) -> Iterator[OrchestratorServer]:
-    with run_orchestrator(tls=certificate, service_url=PUBLIC, o2r_seconds=0.1) as server:
+    with run_orchestrator(tls=certificate, service_url=PUBLIC, o2r_seconds=0.5) as server:
         yield server
 
 

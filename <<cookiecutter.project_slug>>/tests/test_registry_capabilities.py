@@ -304,7 +304,7 @@ def test_timeouts_leave_the_slot_taken_and_the_capability_there(
     )
     assert client.available() == 1
     with pytest.raises(httpx.ReadTimeout):
-        client.post("/process/request/run", headers=livepeer(), timeout=0.2)
+        client.post("/process/request/run", headers=livepeer(), timeout=1)
     eventually(lambda: len(container.requests) == 2, "asked twice")
     assert client.available() is None
     going.set()
@@ -394,7 +394,7 @@ def test_newlines_follow_what_does_not_end_until_the_time_is_over(
     with listening(client, timeout_seconds=1) as events:
         lines = list(events.iter_lines())
     assert lines[:3] == ["data: 1", "", "no newline"]
-    assert len(lines) > 50
+    assert len(lines) > 20
     assert not any(lines[3:])
     eventually(lambda: client.available() == 2, "free")
 

@@ -35,7 +35,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
 
 @pytest.fixture
 def orchestrator(certificate: ssl.SSLContext) -> Iterator[OrchestratorServer]:
-    with run_orchestrator(tls=certificate, service_url=PUBLIC, o2r_seconds=0.1) as server:
+    with run_orchestrator(tls=certificate, service_url=PUBLIC, o2r_seconds=0.5) as server:
         yield server
 
 
@@ -164,7 +164,7 @@ def test_secrets_of_heartbeats(client: Client, certificate: ssl.SSLContext) -> N
 def test_a_runner_without_heartbeats_is_forgotten_with_its_sessions(
     certificate: ssl.SSLContext,
 ) -> None:
-    options = {"heartbeat_seconds": 1, "ttl_seconds": 0.2, "tls": certificate}
+    options = {"heartbeat_seconds": 2, "ttl_seconds": 0.5, "tls": certificate}
     with run_orchestrator(**options) as orchestrator, Client(orchestrator) as client:
         told = client.announce()
         client.reserve(told["runner_id"])
