@@ -38,9 +38,10 @@ TAKEN = {
     *DEPENDENCIES,
     *("attr", "dotenv", "example", "google", "grpc", "mypyc", "opentelemetry", "py", "pynvml"),
     *("sniffio", "xdist"),
-    *("callback", "chaos", "conftest", "container", "harness", "hostile", "jobs", "known"),
-    *("mischief", "noxfile", "observed", "resources", "runner_client", "soak", "src"),
-    *("standins", "streaming", "test", "tests"),
+    *("announced", "callback", "capability_jobs", "capability_streams", "chaos", "conftest"),
+    *("container", "guests", "harness", "heartbeats", "hostile", "jobs", "known", "mischief"),
+    *("noxfile", "observed", "registrations", "resources", "runner_client", "soak", "src"),
+    *("standins", "streaming", "test", "tests", "work"),
 }
 ROUTES = {
     *("docs", "drain", "health", "live-video-to-video", "livez", "metrics", "openapi.json"),

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import av
 import httpx
@@ -147,14 +147,21 @@ def collect(url: str, chunks: list[tuple[int, bytes]]) -> None:
 
 
 class Caller:
-    """One stream as its orchestrator and its viewer have it."""
+    """One stream as its orchestrator and its viewer have it; `door` is its way to the container."""
 
-    def __init__(self, server: Server, trickle: TrickleServer, stream_id: str) -> None:
+    def __init__(
+        self,
+        server: Server,
+        trickle: TrickleServer,
+        stream_id: str,
+        door: httpx.Client | None = None,
+    ) -> None:
         self.id = stream_id
         self.server = server
         self.trickle = trickle
+        self.door = door or server.jobs
         self.urls = {
-            key: trickle.create(f"{stream_id}-{key.removesuffix('_url')}", mime_type)
+            key: trickle.create(self.channel(key), mime_type)
             for key, mime_type in MIME_TYPES.items()
         }
         self._received: dict[str, list[tuple[int, bytes]]] = {}
@@ -166,11 +173,15 @@ class Caller:
             self._received[key] = []
             self._pool.submit(collect, self.urls[key], self._received[key])
 
+    def channel(self, key: str) -> str:
+        """Its name."""
+        return f"{self.id}-{key.removesuffix('_url')}"
+
     def start(self, params: Any = None, **changes: Any) -> httpx.Response:
         """POST /stream/start as a BYOC orchestrator does; None removes a key from the body."""
         body = {"gateway_request_id": self.id, "params": params, **self.urls, **changes}
         body = {key: value for key, value in body.items() if value is not None or key == "params"}
-        return self.server.jobs.post("/stream/start", json=body, headers={"X-Stream-Id": self.id})
+        return self.door.post("/stream/start", json=body, headers={"X-Stream-Id": self.id})
 
     def begin(self, params: Any = None, **changes: Any) -> None:
         """The same where it must succeed."""
@@ -216,11 +227,12 @@ class Caller:
 
     @property
     def input(self) -> Channel:
-        return self.trickle.channels[f"{self.id}-subscribe"]
+        return self.trickle.channels[self.channel("subscribe_url")]
 
     def status(self) -> dict[str, Any]:
-        """The session as the container reports it now, empty when it knows none."""
-        sessions = self.server.jobs.get("/stream/status").json()["sessions"]
+        """The session as the container reports it now, empty when it knows none, or not us."""
+        answer = self.door.get("/stream/status")
+        sessions = answer.json()["sessions"] if answer.is_success else []
         return next((one for one in sessions if one["session_id"] == self.id), {})
 
     def stopped(self) -> dict[str, Any]:
@@ -234,20 +246,19 @@ class Caller:
 
     def close(self, key: str) -> None:
         """Close a channel for everybody, as its owner, if that has not been done."""
-        name = f"{self.id}-{key.removesuffix('_url')}"
-        if name in self.trickle.channels:
-            self.trickle.close_channel(name)
+        self.trickle.close_channel(self.channel(key))
 
     def end_input(self) -> None:
         self.close("subscribe_url")
 
     def stop(self, body: bytes = b"stream ended") -> httpx.Response:
-        return self.server.jobs.post("/stream/stop", content=body, headers={"X-Stream-Id": self.id})
+        return self.door.post("/stream/stop", content=body, headers={"X-Stream-Id": self.id})
 
     def wait_ended(self) -> None:
         """Until the session has said its last words, and the container has forgotten it."""
         eventually(lambda: self.events("stopped"), "stopped")
-        eventually(lambda: f"{self.id}-publish" not in self.trickle.channels, "output closed")
+        output = self.channel("publish_url")
+        eventually(lambda: output not in self.trickle.channels, "output closed")
         eventually(self._forgotten, "forgotten")
 
     def _forgotten(self) -> bool:
@@ -277,7 +288,7 @@ class Caller:
     def output(self) -> bytes:
         return b"".join(self.segments())
 
-    def __enter__(self) -> "Caller":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
