@@ -16,6 +16,7 @@ from <<cookiecutter.package_name>> import trickle as channels
 from <<cookiecutter.package_name>>.trickle import Publisher
 
 from harness import DEADLINE_SECONDS, PACKAGE, Server, StartServer, eventually, run_server
+from hostile import run_hostile_server
 from resources import with_constants
 from standins.trickle import TrickleServer, run_trickle_server
 from streaming import Caller, Clip, bunny, frames, joined, times
@@ -30,6 +31,7 @@ ALIVE = b'{"keep":"alive"}'
 # nothing begins for 5 minutes (contract §3.6, §3.7).
 MOST_SECONDS_BETWEEN_HEARTBEATS = 10
 IDLE_SECONDS, SWEPT_SECONDS = 300, 1.5
+GONE = b"HTTP/1.1 470 Gone\r\nLp-Trickle-Latest: 5\r\nContent-Length: 0\r\n\r\n"
 
 # A container that keeps its channels alive more often, so that tests need not take minutes.
 LIVELY = f"""
@@ -281,6 +283,16 @@ def test_other_messages_are_ignored_and_logged(caller: Caller, message: bytes) -
     assert event["params"] == {"a": 1, "b": 2}
     assert len(ignored()) == 1
     assert caller.events("error") == []
+
+
+def test_control_that_is_too_fast_to_be_followed_ends_nothing(caller: Caller) -> None:
+    """Whatever segment is asked for, it is not kept any more (contract §4.2)."""
+    with run_hostile_server(GONE) as url:
+        caller.open(control_url=f"{url}/control")
+        send(caller)
+        caller.finish()
+    assert caller.stopped()["reason"] == "input_ended"
+    assert caller.stopped()["frames_out"] == 25
 
 
 def test_control_that_is_silent_ends_the_session(
