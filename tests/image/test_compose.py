@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from compose import compose_or_skip
-from image.engine import Container, Image, build, eventually
+from image.engine import DEADLINE_SECONDS, Container, Image, build, eventually
 
 COMMAND_SECONDS = 120
 CLIP_FRAMES = 132
@@ -105,15 +106,11 @@ class Stack:
         return self.shell(re.sub(r"\bout\.\w+", str(result), job))
 
     def answered(self, result: Path) -> None:
-        """Once the orchestrator offers it."""
-        said: list[str] = []
-
-        def answered() -> bool:
-            done = self.send(result)
-            said.append(done.stdout)
-            return done.returncode == 0
-
-        eventually(answered, f"a job is answered: {said}")
+        """A job, once the orchestrator offers the model."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while (done := self.send(result)).returncode != 0:
+            assert time.monotonic() < deadline, done.stdout
+            time.sleep(0.5)
         assert result.stat().st_size > 0
 
     def container(self, service: str = "my-model") -> Container:
