@@ -53,7 +53,7 @@ class OpsServer:
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
-            target=uvloop.run, args=(self._run(),), name="ops", daemon=True
+            target=lambda: uvloop.run(self._run()), name="ops", daemon=True
         )
 
     def start(self) -> None:
