@@ -120,7 +120,7 @@ class Keeper(ABC):
             self._news.clear()
             told = await self._attempt(self._tell)
             if told is None:
-                delay = min(2 * delay or FIRST_DELAY_SECONDS, due)
+                delay = min(2 * delay or FIRST_DELAY_SECONDS, max(due, FIRST_DELAY_SECONDS))
                 await asyncio.sleep(delay * random.uniform(0.5, 1))
                 continue
             delay, due = 0, min(told, self._settings.registration_interval_seconds)
