@@ -19,6 +19,8 @@ UNITS = {"h": 3600, "m": 60, "s": 1, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|µs|ns|m|s)")
 # So often is a heartbeat due before the orchestrator forgets us.
 BEATS_A_LIFE = 3
+# A restarted orchestrator says 401, and 404 one that is about to remove us.
+FORGOTTEN = (401, 404)
 
 
 def seconds(duration: Any) -> float:
@@ -74,16 +76,13 @@ class Heartbeat:
         return self._runner
 
     async def beat(self, capacity: int, sessions: frozenset[str]) -> Standing | None:
-        """The next one; None when we are not known, or not any more. Raises UpstreamError.
-
-        A restarted orchestrator says 401, and 404 one that is about to remove us.
-        """
+        """The next one; None when we are not known, or not any more. Raises UpstreamError."""
         if self._runner is None:
             return None
         try:
             return await self._send(capacity, sessions, self._runner)
         except UpstreamError as error:
-            if error.status not in (401, 404):
+            if error.status not in FORGOTTEN:
                 raise
             self._runner = None
             return None
@@ -93,7 +92,11 @@ class Heartbeat:
         if self._runner is not None:
             runner, self._runner = self._runner, None
             path = f"/runners/{quote(runner.runner_id, safe='')}/unregister"
-            await self._upstream.post(path, b"", runner.heartbeat_secret)
+            try:
+                await self._upstream.post(path, b"", runner.heartbeat_secret)
+            except UpstreamError as error:
+                if error.status not in FORGOTTEN:
+                    raise
 
     async def _send(
         self, capacity: int, sessions: frozenset[str], runner: Standing | None

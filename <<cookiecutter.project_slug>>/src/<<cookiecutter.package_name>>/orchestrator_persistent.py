@@ -87,8 +87,7 @@ class Orchestrator(Keeper):
 
     async def _stand(self) -> float:
         if self._closed and not self._sessions:
-            await self._retract()
-            return FOREVER
+            return FOREVER  # only the withdrawal is left
         reserved, capacity = self._reserved, self._capacity()
         standing = await self._heartbeat.beat(capacity, self._sessions)
         if standing is None:

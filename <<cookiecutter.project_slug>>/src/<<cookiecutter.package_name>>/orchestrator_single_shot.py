@@ -27,8 +27,7 @@ class Orchestrator(Keeper):
 
     async def _tell(self) -> float:
         if self._closed and not self._sessions:
-            await self._retract()
-            return FOREVER
+            return FOREVER  # only the withdrawal is left
         capacity = len(self._sessions) if self._closed else self._settings.capacity
         standing = await self._heartbeat.beat(capacity, self._sessions)
         if standing is None:
