@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 LINGER_SECONDS = 0.5  # for what is still open after an answer, or when the server ends
+CHECK_SECONDS = 0.02
 
 
 class Listener:
@@ -24,16 +25,25 @@ class Listener:
 
     async def open(self, host: str, port: int, tls: ssl.SSLContext | None) -> int:
         await self._runner.setup()
-        await web.TCPSite(self._runner, host, port, ssl_context=tls).start()
-        bound: int = self._runner.addresses[0][1]
+        assert self._runner.server
+        self._handlers = self._runner.server
+        patience = LINGER_SECONDS if tls else None
+        self._server = await asyncio.get_running_loop().create_server(
+            self._handlers, host, port, ssl=tls, ssl_handshake_timeout=patience
+        )
+        bound: int = self._server.sockets[0].getsockname()[1]
         return bound
 
     async def close(self) -> None:
-        connections = self._runner.server.connections if self._runner.server else []
-        transports = [connection.transport for connection in connections]
+        self._server.close()
         await self._runner.cleanup()
-        for transport in filter(None, transports):  # else one that never reads stays open
-            transport.abort()
+        # Those that never read, or have only just shaken hands, would stay open.
+        closing = asyncio.create_task(self._server.wait_closed())
+        while not closing.done():
+            for connection in self._handlers.connections:
+                if connection.transport:
+                    connection.transport.abort()
+            await asyncio.wait([closing], timeout=CHECK_SECONDS)
 
 
 @contextmanager
