@@ -1,0 +1,64 @@
+"""What an orchestrator sees of a container that announces itself as a live runner."""
+
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import httpx
+
+from harness import PACKAGE, Server, eventually
+from standins.orchestrator import Call, OrchestratorServer
+from standins.runners import Runner
+
+APP = "<<cookiecutter.__app>>/<<cookiecutter.capability_name>>"
+MODE = "<<cookiecutter.__mode>>"
+
+
+def runners(orchestrator: OrchestratorServer) -> list[Runner]:
+    """Those that it knows."""
+    return list(orchestrator.registry.runners)
+
+
+def registered(orchestrator: OrchestratorServer, other_than: Runner | None = None) -> Runner:
+    """The one runner, once there is one."""
+
+    def find() -> Runner | None:
+        return next((it for it in runners(orchestrator) if it is not other_than), None)
+
+    found = eventually(find, "registered")
+    assert found
+    return found
+
+
+def heartbeats(orchestrator: OrchestratorServer) -> list[Call]:
+    return [call for call in list(orchestrator.calls) if call.path == "/runners/heartbeat"]
+
+
+def withdrawals(orchestrator: OrchestratorServer) -> list[Call]:
+    return [call for call in list(orchestrator.calls) if call.path.endswith("/unregister")]
+
+
+def discover(client: httpx.Client, orchestrator: OrchestratorServer) -> list[dict[str, Any]]:
+    """What callers find."""
+    (entry,) = client.get(f"{orchestrator.url}/discovery").json()
+    found: list[dict[str, Any]] = entry.get("runners", [])
+    return found
+
+
+def no_room(answer: httpx.Response) -> bool:
+    """The orchestrator itself has refused a reservation (contract §5.3)."""
+    return (answer.status_code, answer.text) == (503, "no capacity available for runner\n")
+
+
+def drain_by(server: Server, how: str) -> None:
+    """By a signal of this name, or by the command."""
+    if how != "command":
+        server.process.send_signal(getattr(signal, how))
+        return
+    ops_port = str(server.ops.base_url.port)
+    environment = os.environ | {"BYOC_OPS_PORT": ops_port, "BYOC_DRAIN_SECONDS": "30"}
+    server.pool.submit(
+        subprocess.run, [sys.executable, "-m", PACKAGE, "drain"], env=environment, check=True
+    )

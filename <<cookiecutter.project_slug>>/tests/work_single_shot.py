@@ -1,0 +1,43 @@
+"""Jobs without a pause, while something is done to the container or its orchestrator."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+
+from announced import as_caller
+from harness import DEADLINE_SECONDS, Server
+from heartbeats import discover
+from standins.orchestrator import OrchestratorServer
+
+
+@contextmanager
+def working(server: Server, _: OrchestratorServer) -> Iterator[None]:
+    """Each job that is sent to the container is answered."""
+    done, results = threading.Event(), list[int]()
+
+    def work() -> None:
+        url = f"http://127.0.0.1:{server.port}/run"
+        with httpx.Client(timeout=DEADLINE_SECONDS) as client:
+            while not (done.is_set() and results):
+                results.append(client.post(url, json={"do": "echo"}).status_code)
+                done.wait(0.02)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        yield
+    finally:
+        done.set()
+        worker.join()
+    assert set(results) == {200}
+
+
+def work_through(_: Server, orchestrator: OrchestratorServer) -> str:
+    """A job on the way that callers have; the answer."""
+    with as_caller() as client:
+        (runner,) = discover(client, orchestrator)
+        answer = client.post(f"{runner['url']}/run", json={"do": "fail"})
+    assert answer.status_code == 500
+    return answer.text
