@@ -119,6 +119,8 @@ def main() -> None:
     try:
         body = Path(options.job).read_bytes() if options.json is None else options.json.encode()
         asyncio.run(call(options, body, options.content_type or guessed or BYTES))
+    except KeyboardInterrupt:
+        sys.exit("stopped")
     except (CallError, OSError) as error:
         sys.exit(str(error))
 

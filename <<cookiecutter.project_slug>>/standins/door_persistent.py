@@ -15,12 +15,14 @@ WHO = "the orchestrator"
 
 @asynccontextmanager
 async def open_stream(http: ClientSession, options: Namespace) -> AsyncIterator[dict[str, str]]:
-    """The session's channels; it is given back at the end (contract §5.3)."""
+    """The session's channels; at the end it is stopped, then given back (contract §5.3)."""
     session = await ask(http, WHO, await find(http, options.orchestrator, options.app))
+    app, headers = f"{session['app_url']}/stream", bearer(options.token)
     try:
-        start = f"{session['app_url']}/stream/start"
-        body, headers = {"params": options.params}, bearer(options.token)
-        yield await ask(http, WHO, start, json=body, headers=headers)
+        body = {"params": options.params}
+        yield await ask(http, WHO, f"{app}/start", json=body, headers=headers)
     finally:
-        with suppress(CallError):  # it is as good as stopped
+        with suppress(CallError):  # it has ended already
+            await ask(http, WHO, f"{app}/stop", headers=headers)
+        with suppress(CallError):  # it is as good as given back
             await ask(http, WHO, f"{session['control_url']}/stop")

@@ -223,6 +223,8 @@ def main() -> None:
     copy(options.clip, ts, options.clip)
     try:
         received, cut = asyncio.run(stream(options, ts.getvalue(), shown))
+    except KeyboardInterrupt:
+        sys.exit("stopped")
     except CallError as error:
         sys.exit(str(error))
     except OSError as error:
