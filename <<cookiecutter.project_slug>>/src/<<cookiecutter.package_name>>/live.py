@@ -29,6 +29,7 @@ HEARTBEAT_SECONDS = 5
 FLUSH_SECONDS = 8
 LAST_STEPS_SECONDS = 4
 LAST_WORDS_SECONDS = 1
+CLOSE_SECONDS = 0.5
 CANCEL_SECONDS = 0.1
 MAX_CONTROL_BYTES = 1_048_576
 KEEP_ALIVE = {"keep": "alive"}
@@ -134,7 +135,7 @@ class LiveSession:
             speaking = [self._spawn(part) for part in (self._send_events(), self._send_data())]
             output = self._spawn(self._write_output())
             reason = await self._stopping
-            await end_tasks(following)
+            await end_tasks(following, CANCEL_SECONDS)
             await self._flush(output)
             await self._say_goodbye(reason, speaking)
             log.info("session ended", reason=reason, **self._stats.report())
@@ -170,14 +171,16 @@ class LiveSession:
         self._events.tell("stopped", reason=reason, **self._stats.report())
         self._events.end()
         self._data.end()
-        if self._release and reason not in ("stopped", "released"):
-            speaking.append(asyncio.create_task(self._give_back(self._release)))
         await asyncio.wait(speaking, timeout=LAST_WORDS_SECONDS)
-        await end_tasks(speaking)
+        await end_tasks(speaking, CLOSE_SECONDS)
+        # The channels end with the session.
+        if self._release and reason not in ("stopped", "released"):
+            await self._give_back(self._release)
 
     async def _give_back(self, release: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
-            await release()
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await release()
         except Exception as error:
             # Whoever has reserved the session may be gone, too.
             log.info("session not released", reason=type(error).__name__)
@@ -292,9 +295,9 @@ class LiveSession:
         return True
 
 
-async def end_tasks(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel them until they listen: the SDK swallows a cancellation here and there."""
+async def end_tasks(tasks: list[asyncio.Task[None]], seconds: float) -> None:
+    """Cancel them, every so many seconds: the SDK swallows a cancellation here and there."""
     while pending := [task for task in tasks if not task.done()]:
         for task in pending:
             task.cancel()
-        await asyncio.wait(pending, timeout=CANCEL_SECONDS)
+        await asyncio.wait(pending, timeout=seconds)
