@@ -21,10 +21,10 @@ PAUSE_SECONDS = 0.45
 
 @contextmanager
 def run_registered(
-    folder: Path, orchestrator: OrchestratorServer, **environment: str
+    folder: Path, orchestrator: OrchestratorServer, **environment: Any
 ) -> Iterator[Server]:
     """It has been confirmed; `server.jobs` knows the token, if the orchestrator still does."""
-    with run_announced(folder, orchestrator.url, ready=True, **environment) as server:
+    with run_announced(folder, orchestrator.url, **environment) as server:
         wait_confirmed(server)
         server.jobs.headers["Authorization"] = f"Bearer {known(orchestrator).token}"
         yield server

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -90,11 +91,10 @@ def test_everything_is_told(tmp_path: Path) -> None:
 def test_nothing_is_told_before_the_model_is_loaded(tmp_path: Path) -> None:
     release = tmp_path / "release"
     load = {"CHAOS_LOAD": "wait_for_file", "CHAOS_FILE": str(release)}
+    settings: dict[str, Any] = load | {"CHAOS_MARK": str(tmp_path / "mark")}
     with (
         run_orchestrator(secret=SECRET) as orchestrator,
-        run_announced(
-            tmp_path, orchestrator.url, ready=False, CHAOS_MARK=str(tmp_path / "mark"), **load
-        ) as server,
+        run_announced(tmp_path, orchestrator.url, ready=False, **settings) as server,
     ):
         eventually(lambda: size(tmp_path / "mark"), "loading")
         with pytest.raises(subprocess.TimeoutExpired):
@@ -103,6 +103,16 @@ def test_nothing_is_told_before_the_model_is_loaded(tmp_path: Path) -> None:
         assert words(orchestrator) == []
         release.touch()
         wait_confirmed(server)
+
+
+def test_who_was_never_registered_takes_nothing_back(tmp_path: Path) -> None:
+    """The name may be that of a neighbour, who serves."""
+    with (
+        run_orchestrator(secret=SECRET) as orchestrator,
+        run_announced(tmp_path, orchestrator.url, ready=False, CHAOS_LOAD="wait") as server,
+    ):
+        assert server.stop() == 0
+        assert words(orchestrator) == []
 
 
 def refuse(server: Server) -> None:

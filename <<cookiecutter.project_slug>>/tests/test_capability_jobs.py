@@ -1,12 +1,14 @@
 """Jobs on the way that callers of a capability have: through the orchestrator that knows it."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from aiohttp import web
 
-from announced import SECRET, as_caller
+from announced import SECRET, as_caller, attempts, wait_confirmed
 from capability_jobs import RUN, job, stream
 from harness import CAPABILITY, DEADLINE_SECONDS, Server, eventually, size
 from registrations import ask, available, is_known, registrations, run_registered
@@ -57,6 +59,21 @@ def test_errors_arrive_as_words(orchestrator: OrchestratorServer) -> None:
         assert answer.headers["Content-Type"].startswith("text/plain")
         assert answer.json()["error"]["type"] == kind
         assert is_known(orchestrator)
+
+
+def test_jobs_go_on_while_nobody_can_register(
+    server: Server, orchestrator: OrchestratorServer
+) -> None:
+    async def hang(_: web.Request) -> None:
+        await asyncio.sleep(3600)
+
+    orchestrator.fault = hang
+    assert server.jobs.post("/run", headers={"Authorization": ""}).status_code == 401
+    failures = attempts(server, "unreachable")
+    while attempts(server, "unreachable") == failures:
+        assert job(orchestrator, "echo").status_code == 200
+    orchestrator.fault = None
+    wait_confirmed(server)
 
 
 def test_what_is_over_capacity_is_refused(

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from aiohttp import web
 
-from announced import SECRET
+from announced import SECRET, wait_confirmed
 from capability_streams import Viewer
 from harness import DEADLINE_SECONDS, Server, eventually
 from registrations import available, is_known, leak, registrations, run_registered
@@ -39,6 +40,23 @@ def test_every_frame_comes_out(server: Server, orchestrator: OrchestratorServer)
         assert viewer.events("started")
         viewer.stop()
     eventually(lambda: available(orchestrator) == 2, "the slot is free")
+
+
+def test_streams_go_on_while_nobody_can_register(
+    server: Server, orchestrator: OrchestratorServer
+) -> None:
+    async def refuse(_: web.Request) -> web.Response:
+        return web.Response(status=500)
+
+    orchestrator.fault = refuse
+    eventually(lambda: server.metric("byoc_registered") == 0, "refused")
+    with Viewer(server, orchestrator, "on") as viewer:
+        viewer.play(CLIP)
+        assert times(frames(viewer.output())) == times(frames(joined(CLIP)))
+        assert server.metric("byoc_registered") == 0
+        orchestrator.fault = None
+        wait_confirmed(server)
+        viewer.stop()
 
 
 def test_parameters_and_stops_reach_the_container(

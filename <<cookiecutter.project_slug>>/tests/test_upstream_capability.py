@@ -20,7 +20,9 @@ from registrations import (
 )
 from standins.orchestrator import Fault, OrchestratorServer, run_orchestrator
 
-LARGE = 2_000_000  # more than any answer may be
+LARGE = bytes(2_000_000)  # more than any answer may be
+# That of `run_announced`, and how much longer it may take.
+INTERVAL_SECONDS, MARGIN_SECONDS = 1, 1
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +62,19 @@ async def reset(request: web.Request) -> None:
     request.transport.abort()
 
 
+async def overflow(request: web.Request) -> None:
+    """Much at once, and no end."""
+    answer = web.StreamResponse()
+    await answer.prepare(request)
+    await answer.write(LARGE)
+    await hang(request)
+
+
 FAULTS: dict[str, tuple[Fault, str]] = {
     "another secret": (answering(400, text="invalid authorization\n"), "refused"),
-    "an error": (answering(500, body=bytes(LARGE)), "refused"),
+    "an error": (answering(500, body=LARGE), "refused"),
     "other words": (answering(200, text="fine"), "invalid"),
-    "a huge answer": (answering(200, text="ok" * LARGE), "invalid"),
+    "an endless answer": (overflow, "invalid"),
     "a reset": (reset, "unreachable"),
     "nothing": (hang, "unreachable"),
 }
@@ -117,6 +127,7 @@ def test_failures_are_followed_by_longer_and_uneven_pauses(
     gaps = [later - earlier for earlier, later in pairwise(failed(orchestrator))]
     assert gaps[0] > PAUSE_SECONDS / 2
     assert min(gaps[1:]) > PAUSE_SECONDS
+    assert max(gaps) < INTERVAL_SECONDS + MARGIN_SECONDS
     assert max(gaps[1:]) - min(gaps[1:]) > 0.02
     assert age > sum(gaps)
     assert server.errors("registration") == errors + 1

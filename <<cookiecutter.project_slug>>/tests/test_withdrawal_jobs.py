@@ -19,7 +19,9 @@ SETTINGS = {
     "BYOC_DRAIN_SECONDS": "60",
     "BYOC_SHUTDOWN_GRACE_SECONDS": "60",
 }
-# Longer than the interval.
+# So that it is not by chance that the withdrawal comes soon.
+INTERVAL = {"SIGTERM": {"BYOC_REGISTRATION_INTERVAL_SECONDS": "3600"}}
+# Longer than the interval of the others.
 WHILE_SECONDS = 1.3
 NOBODY = "No capacity available for capability\n"
 
@@ -53,7 +55,7 @@ def test_what_is_open_is_answered_after_the_withdrawal(tmp_path: Path, how: str)
     order = {"file": str(release)}
     with (
         run_orchestrator(secret=SECRET) as orchestrator,
-        run_registered(tmp_path, orchestrator, **SETTINGS) as server,
+        run_registered(tmp_path, orchestrator, **SETTINGS | INTERVAL.get(how, {})) as server,
         job_of_ones_own(server, {"do": "wait_for_file", **order}) as impatient,
     ):
         jobs = [server.pool.submit(job, orchestrator, "wait_for_file", **order) for _ in range(2)]
