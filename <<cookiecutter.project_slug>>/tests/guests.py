@@ -1,5 +1,7 @@
 """Whoever streams to a session that the orchestrator of a live runner has reserved."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -7,6 +9,7 @@ import httpx
 from harness import DEADLINE_SECONDS, Server
 from runner_client import Client
 from standins.orchestrator import OrchestratorServer
+from standins.trickle import run_trickle_server
 from streaming import Caller
 
 NAMES = {"subscribe_url": "in", "publish_url": "out"}
@@ -17,6 +20,28 @@ def reserve(orchestrator: OrchestratorServer) -> httpx.Response:
     with Client(orchestrator) as client:
         runner = max(client.discovered(), key=lambda runner: runner["capacity_available"])
         return client.post(runner["url"])
+
+
+@contextmanager
+def elsewhere(server: Server, orchestrator: OrchestratorServer) -> Iterator[Caller]:
+    """Who has a session, but calls without the proxy, and has channels of its own."""
+    session = reserve(orchestrator).json()["session_id"]
+    url, headers = f"http://127.0.0.1:{server.port}", {"Livepeer-Session-Id": session}
+    with (
+        run_trickle_server() as trickle,
+        httpx.Client(base_url=url, headers=headers, timeout=DEADLINE_SECONDS) as door,
+        Caller(server, trickle, session, door) as caller,
+    ):
+        yield caller
+    give_up(orchestrator, session)
+
+
+def give_up(orchestrator: OrchestratorServer, session: str) -> None:
+    """As whoever has reserved it may, where the orchestrator still knows of it."""
+    for runner in orchestrator.registry.runners:
+        with Client(orchestrator) as client:
+            answer = client.post(f"/apps/{runner.route}/session/{session}/stop")
+            assert answer.status_code == 204
 
 
 class Guest(Caller):

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from typing import Any
 
 import httpx
 
@@ -36,15 +35,12 @@ def heartbeats(orchestrator: OrchestratorServer) -> list[Call]:
     return [call for call in list(orchestrator.calls) if call.path == "/runners/heartbeat"]
 
 
+def accepted(orchestrator: OrchestratorServer) -> list[Call]:
+    return [call for call in heartbeats(orchestrator) if call.status == 200]
+
+
 def withdrawals(orchestrator: OrchestratorServer) -> list[Call]:
     return [call for call in list(orchestrator.calls) if call.path.endswith("/unregister")]
-
-
-def discover(client: httpx.Client, orchestrator: OrchestratorServer) -> list[dict[str, Any]]:
-    """What callers find."""
-    (entry,) = client.get(f"{orchestrator.url}/discovery").json()
-    found: list[dict[str, Any]] = entry.get("runners", [])
-    return found
 
 
 def no_room(answer: httpx.Response) -> bool:

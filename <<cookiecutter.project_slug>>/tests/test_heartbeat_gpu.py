@@ -33,24 +33,28 @@ def driver(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(
-    ("lines", "gpu"),
-    [
-        ([GPU], {"id": "0", "name": "NVIDIA Stand-in", "vram_mb": 24576}),
-        ([], None),
-        ([GPU, "fail nvmlInitWithFlags 999"], None),
-        ([GPU, "hang nvmlDeviceGetName"], None),
-    ],
-)
-def test_the_gpu_is_told(
-    tmp_path: Path, driver: dict[str, Any], lines: list[str], gpu: dict[str, Any] | None
-) -> None:
-    """None where there is none, or the driver does not say."""
-    Path(driver["NVML_STANDIN"]).write_text("\n".join((DRIVER, *lines)))
+SAID: list[tuple[list[str], dict[str, Any] | None]] = [
+    ([GPU], {"id": "0", "name": "NVIDIA Stand-in", "vram_mb": 24576}),
+    ([], None),
+    ([GPU, "fail nvmlInitWithFlags 999"], None),
+    ([GPU, "hang nvmlDeviceGetName"], None),
+]
+
+
+def test_the_gpu_is_told(tmp_path: Path, driver: dict[str, Any]) -> None:
+    """With each registration; nothing where there is none, or the driver does not say."""
+    said = Path(driver["NVML_STANDIN"])
+    said.write_text(DRIVER)
     with (
-        run_orchestrator(secret=SECRET, onchain=True) as orchestrator,
+        run_orchestrator(secret=SECRET, heartbeat_seconds=0.5, onchain=True) as orchestrator,
         run_announced(tmp_path, orchestrator.url, **driver),
     ):
-        runner = registered(orchestrator)
-        assert heartbeats(orchestrator)[0].body.get("gpu") == gpu
-        assert runner.spec["gpu"] == gpu
+        for lines, gpu in SAID:
+            runner = registered(orchestrator)
+            draft = said.with_suffix(".draft")
+            draft.write_text("\n".join((DRIVER, *lines)))
+            draft.rename(said)
+            orchestrator.forget()
+            runner = registered(orchestrator, runner)
+            assert runner.spec["gpu"] == gpu
+            assert ("gpu" in heartbeats(orchestrator)[-1].body) == (gpu is not None)

@@ -10,8 +10,8 @@ from aiohttp import web
 from <<cookiecutter.package_name>>.settings import SettingsError, read_settings
 
 from announced import SECRET, attempts, free_port, run_announced, wait_confirmed
-from harness import StartServer, eventually, refuse_to_start, size
-from heartbeats import heartbeats, registered, runners
+from harness import Server, eventually, refuse_to_start, size
+from heartbeats import heartbeats, registered
 from standins.certificate import self_signed
 from standins.orchestrator import run_orchestrator
 from work import work_through
@@ -56,22 +56,6 @@ def test_the_orchestrator_may_come_later_and_with_another_secret(tmp_path: Path)
         assert "can't be reached" in failure["reason"]
         assert server.errors("registration") == 1
         assert attempts(server, "ok") >= 1
-
-
-def test_a_redirect_is_not_followed(tmp_path: Path) -> None:
-    """The secret is for one address alone."""
-    with run_orchestrator() as other, run_orchestrator(secret=SECRET, **QUICK) as orchestrator:
-
-        async def redirect(request: web.Request) -> web.Response:
-            return web.Response(status=307, headers={"Location": f"{other.url}{request.path}"})
-
-        orchestrator.fault = redirect
-        with run_announced(tmp_path, orchestrator.url) as server:
-            eventually(lambda: attempts(server, "refused") >= 2, "refused")
-            assert not other.calls
-            assert not runners(other)
-            orchestrator.fault = None
-            wait_confirmed(server)
 
 
 def test_a_file_of_certificates_is_all_that_is_trusted(tmp_path: Path) -> None:
@@ -197,8 +181,7 @@ def test_wrong_values_end_the_start(tmp_path: Path) -> None:
     assert wrong["BYOC_ORCHESTRATOR_SECRET"] not in words
 
 
-def test_without_an_orchestrator_it_serves_unannounced(start_server: StartServer) -> None:
-    with start_server() as server:
-        (event,) = server.events("serving unannounced: BYOC_ORCHESTRATOR_URL is not set")
-        assert event["level"] == "info"
-        assert server.metric("byoc_registered") == 0
+def test_without_an_orchestrator_it_serves_unannounced(server: Server) -> None:
+    (event,) = server.events("serving unannounced: BYOC_ORCHESTRATOR_URL is not set")
+    assert event["level"] == "info"
+    assert server.metric("byoc_registered") == 0

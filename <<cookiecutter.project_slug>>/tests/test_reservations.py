@@ -11,13 +11,12 @@ import pytest
 from aiohttp import web
 
 from announced import SECRET, free_port, run_announced
-from guests import Guest, reserve
+from guests import Guest, elsewhere, give_up, reserve
 from harness import DEADLINE_SECONDS, PACKAGE, Server, eventually
-from heartbeats import heartbeats, no_room, registered
+from heartbeats import heartbeats, no_room, registered, runners
 from standins.orchestrator import OrchestratorServer, run_orchestrator
 from standins.runners import Runner
-from standins.trickle import TrickleServer
-from streaming import Caller, bunny, frames
+from streaming import bunny, frames
 
 CLIP = bunny(size=(160, 90), frames=50, audio=False)
 PATIENT: dict[str, Any] = {"BYOC_CAPACITY": "4", "BYOC_MAX_LATENCY_SECONDS": "20"}
@@ -141,28 +140,17 @@ def test_who_is_faster_than_the_channel_is_let_in(
 
 @pytest.mark.parametrize("how", ["channel", "heartbeat"])
 def test_a_released_session_ends_with_all_it_has_accepted(
-    server: Server,
-    request: pytest.FixtureRequest,
-    monkeypatch: pytest.MonkeyPatch,
-    trickle: TrickleServer,
-    how: str,
+    server: Server, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """Its channels are elsewhere, since the orchestrator closes its own."""
     orchestrator = request.getfixturevalue("seldom" if how == "channel" else "often")
-    session = reserve(orchestrator).json()
-    name, headers = session["session_id"], {"Livepeer-Session-Id": session["session_id"]}
-    url = f"http://127.0.0.1:{server.port}"
-    with (
-        httpx.Client(base_url=url, headers=headers, timeout=DEADLINE_SECONDS) as door,
-        Caller(server, trickle, name, door) as caller,
-    ):
+    with elsewhere(server, orchestrator) as caller:
         caller.open()
         caller.publish(CLIP, speed=5).result(DEADLINE_SECONDS)
         eventually(lambda: caller.input.get(caller.input.next_index), "input received")
         if how == "heartbeat":
             silence(monkeypatch, orchestrator)
-        stop = f"{session['control_url']}/stop"
-        assert httpx.post(stop, verify=False).status_code == 204
+        give_up(orchestrator, caller.id)
         caller.wait_ended()
         assert caller.stopped()["reason"] == "released"
         assert len(frames(caller.output())) == 50
@@ -171,7 +159,7 @@ def test_a_released_session_ends_with_all_it_has_accepted(
 def test_a_session_that_the_container_ends_is_given_back(
     server: Server, often: OrchestratorServer
 ) -> None:
-    (runner,) = list(often.registry.runners)
+    (runner,) = runners(often)
     with Guest(server, often) as guest:
         guest.open()
         eventually(lambda: heartbeats(often)[-1].body["session_ids"] == [guest.id], "told")

@@ -15,6 +15,7 @@ from streaming import bunny, frames
 
 SIZE = (160, 90)
 FRAMES = 50
+SPEED = 2
 CLIPS = [bunny(size=SIZE, frames=FRAMES, first=n * FRAMES, audio=False) for n in range(2)]
 SETTINGS: dict[str, Any] = {
     "BYOC_CAPACITY": "2",
@@ -41,7 +42,7 @@ def test_no_frame_is_lost(tmp_path: Path) -> None:
         guests = [stack.enter_context(Guest(old, orchestrator)) for _ in range(2)]
         for guest in guests:
             guest.open()
-        streaming = [guest.publish(CLIPS[0]) for guest in guests]
+        streaming = [guest.publish(CLIPS[0], speed=SPEED) for guest in guests]
         assert is_full(old)
 
         new = stack.enter_context(run_announced(tmp_path / "new", orchestrator.url, **SETTINGS))
@@ -53,10 +54,10 @@ def test_no_frame_is_lost(tmp_path: Path) -> None:
             guest.open()
         assert is_full(old)
         assert is_full(new)
-        streaming += [guest.publish(CLIPS[0]) for guest in guests[2:]]
+        streaming += [guest.publish(CLIPS[0], speed=SPEED) for guest in guests[2:]]
 
         def stream_on(guest: Guest) -> None:
-            guest.publish(CLIPS[1]).result(DEADLINE_SECONDS)
+            guest.publish(CLIPS[1], speed=SPEED).result(DEADLINE_SECONDS)
             guest.finish()
 
         for sent in streaming:

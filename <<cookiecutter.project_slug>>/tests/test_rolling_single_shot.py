@@ -9,9 +9,10 @@ from typing import Any
 
 import httpx
 
-from announced import SECRET, as_caller, run_announced
+from announced import SECRET, run_announced
 from harness import eventually
-from heartbeats import discover, registered, runners
+from heartbeats import registered, runners
+from runner_client import Client
 from standins.orchestrator import OrchestratorServer, run_orchestrator
 
 CALLERS = 4
@@ -34,15 +35,15 @@ class Load:
         self._lock = threading.Lock()
 
     def run(self, number: int) -> None:
-        with as_caller() as client:
+        with Client(self.orchestrator) as client:
             while not self.done.is_set():
                 outcome = self._call(client, streamed=number % 2 == 1)
                 with self._lock:
                     self.outcomes[outcome] += 1
 
-    def _call(self, client: httpx.Client, streamed: bool) -> str:
+    def _call(self, client: Client, streamed: bool) -> str:
         """The process that has answered, or what became of the job."""
-        found = discover(client, self.orchestrator)
+        found = client.discovered()
         if not found:
             return "refused"
         runner = max(found, key=lambda runner: runner["capacity_available"])

@@ -1,6 +1,7 @@
 """Whatever the orchestrator does, or is, serving goes on, and the container finds back to it."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -42,6 +43,12 @@ def answering(status: int, **options: object) -> Reply:
     return reply
 
 
+def told(**changes: str) -> str:
+    """What an orchestrator answers to heartbeats."""
+    right = {"runner_id": "r", "heartbeat_interval": "5s", "heartbeat_ttl": "20s"}
+    return json.dumps(right | changes)
+
+
 async def hang(_: web.Request) -> None:
     await asyncio.sleep(3600)
 
@@ -62,15 +69,14 @@ async def trickle(request: web.Request) -> web.StreamResponse:
 
 REPLIES: dict[str, tuple[Reply, str]] = {
     "an error": (answering(500), "refused"),
-    "a huge answer": (answering(200, body=bytes(LARGE)), "invalid"),
+    "a huge answer": (answering(200, text=told() + LARGE * " "), "invalid"),
     "a huge refusal": (answering(503, body=bytes(LARGE)), "refused"),
     "no JSON": (answering(200, text="ok"), "invalid"),
     "no object": (answering(200, text="[]"), "invalid"),
     "other types": (answering(200, text='{"runner_id": 5, "heartbeat_ttl": []}'), "invalid"),
-    "no time": (
-        answering(200, text='{"runner_id": "r", "heartbeat_interval": "0s"}'),
-        "invalid",
-    ),
+    "no time": (answering(200, text=told(heartbeat_interval="0s")), "invalid"),
+    "no number": (answering(200, text=told(heartbeat_ttl="NaNs")), "invalid"),
+    "no name": (answering(200, text=told(runner_id="")), "invalid"),
     "a reset": (reset, "unreachable"),
     "nothing": (hang, "unreachable"),
     "an endless answer": (trickle, "unreachable"),
@@ -104,6 +110,22 @@ def for_heartbeats(reply: Reply) -> Fault:
         return await reply(request) if request.path == "/runners/heartbeat" else None
 
     return fault
+
+
+def test_a_redirect_is_not_followed(server: Server, orchestrator: OrchestratorServer) -> None:
+    """The secret is for one address alone."""
+    wait_confirmed(server)
+    before = attempts(server, "refused")
+    with run_orchestrator() as other:
+
+        async def redirect(request: web.Request) -> web.Response:
+            return web.Response(status=307, headers={"Location": f"{other.url}{request.path}"})
+
+        orchestrator.fault = redirect
+        eventually(lambda: attempts(server, "refused") >= before + 2, "refused")
+        orchestrator.fault = None
+        assert not other.calls
+    wait_confirmed(server)
 
 
 def test_an_orchestrator_that_dies_takes_nothing_with_it(tmp_path: Path) -> None:

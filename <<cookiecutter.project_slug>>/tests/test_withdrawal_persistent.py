@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from announced import SECRET, run_announced
-from guests import Guest, reserve
+from guests import Guest, elsewhere, reserve
 from harness import DEADLINE_SECONDS, Server, eventually
 from heartbeats import drain_by, heartbeats, no_room, registered, runners, withdrawals
 from standins.orchestrator import OrchestratorServer, run_orchestrator
@@ -28,7 +28,8 @@ SETTINGS: dict[str, Any] = {
 
 @pytest.fixture
 def orchestrator() -> Iterator[OrchestratorServer]:
-    with run_orchestrator(secret=SECRET, heartbeat_seconds=0.5) as orchestrator:
+    """What it is told, it is told at once: no heartbeat is due within a test."""
+    with run_orchestrator(secret=SECRET, heartbeat_seconds=600, ttl_seconds=3600) as orchestrator:
         yield orchestrator
 
 
@@ -120,17 +121,36 @@ def test_a_stop_withdraws_after_the_last_frame(
 def test_who_is_forgotten_while_it_drains_does_not_come_back(
     server: Server, orchestrator: OrchestratorServer
 ) -> None:
-    """The session's channels are gone, too; that nothing is left to withdraw is no failure."""
+    """It is told with the first session that ends, and the second one goes on."""
+    with elsewhere(server, orchestrator) as one, elsewhere(server, orchestrator) as two:
+        one.open()
+        two.open()
+        server.process.send_signal(signal.SIGUSR1)
+        eventually(lambda: told(orchestrator) == ("ready", 2, 2), "full")
+        orchestrator.forget()
+        before = len(orchestrator.calls)
+        one.end_input()
+        eventually(lambda: heartbeats(orchestrator)[-1].status == 401, "not known")
+        two.publish(CLIP, speed=5).result(DEADLINE_SECONDS)
+        two.finish()
+        assert len(frames(two.output())) == 25
+    eventually(lambda: server.ops.get("/health").status_code == 503, "ended")
+    assert server.stop() == 0
+    assert {call.status for call in list(orchestrator.calls)[before:]} == {401}
+    assert not runners(orchestrator)
+
+
+def test_that_nothing_is_left_to_withdraw_is_no_failure(
+    server: Server, orchestrator: OrchestratorServer
+) -> None:
     with Guest(server, orchestrator) as guest:
         send(guest)
         server.process.send_signal(signal.SIGUSR1)
         eventually(lambda: told(orchestrator) == ("ready", 1, 1), "full")
-        before = len(orchestrator.calls)
         orchestrator.forget()
-        eventually(lambda: server.ops.get("/health").status_code == 503, "ended")
+        eventually(lambda: withdrawals(orchestrator), "withdrawn")
     assert server.stop() == 0
-    assert {call.status for call in list(orchestrator.calls)[before:]} <= {401, 404}
-    assert not runners(orchestrator)
+    assert withdrawals(orchestrator)[0].status == 404
     assert not server.events("registration fails")
 
 
@@ -145,5 +165,7 @@ def test_a_caller_who_comes_with_a_reservation_from_before_is_refused(
         answer = late.start()
         assert (answer.status_code, answer.json()["error"]["type"]) == (503, "capacity")
         assert answer.headers["Retry-After"]
+        headers = {"Livepeer-Session-Id": "not-reserved"}
+        assert server.jobs.get("/stream/status", headers=headers).status_code == 503
         finish(inside)
     assert server.stop() == 0

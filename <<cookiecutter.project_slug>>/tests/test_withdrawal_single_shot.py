@@ -13,12 +13,14 @@ import httpx
 import pytest
 from aiohttp import web
 
-from announced import SECRET, as_caller, run_announced
+from announced import SECRET, run_announced
 from harness import Server, eventually, size
-from heartbeats import discover, drain_by, heartbeats, no_room, registered, runners, withdrawals
+from heartbeats import drain_by, heartbeats, no_room, registered, runners, withdrawals
+from runner_client import Client
 from standins.orchestrator import OrchestratorServer, run_orchestrator
 
-QUICK = {"heartbeat_seconds": 0.5}
+# What it is told, it is told at once: no heartbeat is due within a test.
+SELDOM = {"heartbeat_seconds": 600, "ttl_seconds": 3600}
 DRAIN: dict[str, Any] = {
     "BYOC_CAPACITY": "3",
     "BYOC_DRAIN_SECONDS": "30",
@@ -28,7 +30,7 @@ DRAIN: dict[str, Any] = {
 
 @pytest.fixture
 def orchestrator() -> Iterator[OrchestratorServer]:
-    with run_orchestrator(secret=SECRET, **QUICK) as orchestrator:
+    with run_orchestrator(secret=SECRET, **SELDOM) as orchestrator:
         yield orchestrator
 
 
@@ -38,12 +40,13 @@ class Callers:
     def __init__(self, server: Server, orchestrator: OrchestratorServer) -> None:
         self.server = server
         registered(orchestrator)
-        with as_caller() as client:
-            (runner,) = discover(client, orchestrator)
+        self.orchestrator = orchestrator
+        with Client(orchestrator) as client:
+            (runner,) = client.discovered()
         self.url = f"{runner['url']}/run"
 
     def ask(self, behaviour: str, **order: object) -> httpx.Response:
-        with as_caller() as client:
+        with Client(self.orchestrator) as client:
             return client.post(self.url, json={"do": behaviour, **order})
 
     def send(self, behaviour: str, **order: object) -> Future[httpx.Response]:
@@ -112,20 +115,26 @@ def test_an_idle_runner_withdraws(orchestrator: OrchestratorServer, tmp_path: Pa
 def test_who_is_forgotten_while_it_drains_does_not_come_back(
     orchestrator: OrchestratorServer, tmp_path: Path
 ) -> None:
-    mark, release = tmp_path / "mark", tmp_path / "release"
-    with run_announced(tmp_path, orchestrator.url, **DRAIN) as server:
+    """It is told with the first job that ends, and the second one goes on."""
+    mark, first, second = (tmp_path / name for name in ("mark", "first", "second"))
+    with run_announced(tmp_path, orchestrator.url, **DRAIN, CHAOS_PARALLEL="2") as server:
         callers = Callers(server, orchestrator)
-        job = callers.send("wait_for_file", mark=str(mark), file=str(release))
-        eventually(lambda: size(mark))
+        jobs = [
+            callers.send("wait_for_file", mark=str(mark), file=str(file))
+            for file in (first, second)
+        ]
+        eventually(lambda: size(mark) == 2)
         server.process.send_signal(signal.SIGUSR1)
-        eventually(lambda: heartbeats(orchestrator)[-1].body["capacity"] == 1)
+        eventually(lambda: heartbeats(orchestrator)[-1].body["capacity"] == 2)
         orchestrator.forget()
+        before = len(orchestrator.calls)
+        first.touch()
         eventually(lambda: heartbeats(orchestrator)[-1].status == 401, "not known")
-        release.touch()
-        assert job.result().json() == "seen"
+        second.touch()
+        assert [job.result().json() for job in jobs] == 2 * ["seen"]
         eventually(lambda: server.ops.get("/health").status_code == 503)
         assert server.stop() == 0
-        assert heartbeats(orchestrator)[-1].status == 401
+        assert {call.status for call in list(orchestrator.calls)[before:]} == {401}
         assert not runners(orchestrator)
 
 
@@ -141,17 +150,16 @@ def test_an_orchestrator_that_does_not_answer_does_not_hold_up_the_end(
     with run_announced(tmp_path, orchestrator.url) as server:
         registered(orchestrator)
         orchestrator.fault = hang
-        eventually(mark.exists)
         assert server.stop() == 0
+        assert mark.exists()
         assert [event["in_time"] for event in server.events("stopped")] == [True]
 
 
-def test_news_is_told_at_once_but_not_every_time(tmp_path: Path) -> None:
+def test_news_is_told_at_once_but_not_every_time(
+    orchestrator: OrchestratorServer, tmp_path: Path
+) -> None:
     """Callers that hang up are news: their slots may have leaked."""
-    with (
-        run_orchestrator(secret=SECRET, heartbeat_seconds=600, ttl_seconds=3600) as orchestrator,
-        run_announced(tmp_path, orchestrator.url, BYOC_CAPACITY="8") as server,
-    ):
+    with run_announced(tmp_path, orchestrator.url, BYOC_CAPACITY="8") as server:
         registered(orchestrator)
         while len(heartbeats(orchestrator)) < 4:
             with pytest.raises(httpx.ReadTimeout):

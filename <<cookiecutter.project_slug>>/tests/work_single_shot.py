@@ -6,9 +6,8 @@ from contextlib import contextmanager
 
 import httpx
 
-from announced import as_caller
 from harness import DEADLINE_SECONDS, Server
-from heartbeats import discover
+from runner_client import Client
 from standins.orchestrator import OrchestratorServer
 
 
@@ -36,8 +35,8 @@ def working(server: Server, _: OrchestratorServer) -> Iterator[None]:
 
 def work_through(_: Server, orchestrator: OrchestratorServer) -> str:
     """A job on the way that callers have; the answer."""
-    with as_caller() as client:
-        (runner,) = discover(client, orchestrator)
+    with Client(orchestrator) as client:
+        (runner,) = client.discovered()
         answer = client.post(f"{runner['url']}/run", json={"do": "fail"})
     assert answer.status_code == 500
     return answer.text
