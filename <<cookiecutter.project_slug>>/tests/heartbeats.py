@@ -1,11 +1,14 @@
 """What an orchestrator sees of a container that announces itself as a live runner."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import Future
 
 import httpx
+from aiohttp import web
 
 from harness import PACKAGE, Server, eventually
 from standins.orchestrator import Call, OrchestratorServer
@@ -48,13 +51,19 @@ def no_room(answer: httpx.Response) -> bool:
     return (answer.status_code, answer.text) == (503, "no capacity available for runner\n")
 
 
-def drain_by(server: Server, how: str) -> None:
-    """By a signal of this name, or by the command."""
+def drain_by(server: Server, how: str) -> Future[int]:
+    """By a signal of this name, or by the command, whose exit code comes in the end."""
     if how != "command":
         server.process.send_signal(getattr(signal, how))
-        return
+        return server.pool.submit(int)
     ops_port = str(server.ops.base_url.port)
     environment = os.environ | {"BYOC_OPS_PORT": ops_port, "BYOC_DRAIN_SECONDS": "30"}
-    server.pool.submit(
-        subprocess.run, [sys.executable, "-m", PACKAGE, "drain"], env=environment, check=True
+    return server.pool.submit(
+        subprocess.call, [sys.executable, "-m", PACKAGE, "drain"], env=environment
     )
+
+
+async def take_time(request: web.Request) -> None:
+    """A fault: withdrawals are not done at once."""
+    if request.path.endswith("/unregister"):
+        await asyncio.sleep(0.4)

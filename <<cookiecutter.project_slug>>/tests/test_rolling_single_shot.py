@@ -87,4 +87,3 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
         assert [outcome for outcome in load.outcomes if outcome.startswith("lost")] == []
         assert load.outcomes["events"] >= 20
         assert len(runners(orchestrator)) <= 1
-        print(load.outcomes)

@@ -11,7 +11,7 @@ import pytest
 from announced import SECRET, run_announced
 from guests import Guest, elsewhere, reserve
 from harness import DEADLINE_SECONDS, Server, eventually
-from heartbeats import drain_by, heartbeats, no_room, registered, runners, withdrawals
+from heartbeats import drain_by, heartbeats, no_room, registered, runners, take_time, withdrawals
 from standins.orchestrator import OrchestratorServer, run_orchestrator
 from streaming import bunny, frames
 
@@ -70,10 +70,11 @@ def test_sessions_end_by_themselves_before_the_withdrawal(
     """1. Two of three places are taken. 2. Drain: the orchestrator is told that we are ready and
     full, and refuses new ones. 3. Both stream on to their end. 4. The withdrawal comes last.
     """
+    orchestrator.fault = take_time
     with Guest(server, orchestrator) as one, Guest(server, orchestrator) as two:
         send(one)
         send(two)
-        drain_by(server, how)
+        draining = drain_by(server, how)
         eventually(lambda: told(orchestrator) == ("ready", 2, 2), "full")
         assert no_room(reserve(orchestrator))
         finish(one)
@@ -83,6 +84,9 @@ def test_sessions_end_by_themselves_before_the_withdrawal(
         assert two.status()["state"] == "streaming"
         assert not withdrawals(orchestrator)
         finish(two)
+    if how == "command":
+        assert draining.result() == 0
+        assert withdrawals(orchestrator)
     (withdrawal,) = eventually(lambda: withdrawals(orchestrator))
     assert withdrawal.status == 204
     if how == "SIGQUIT":

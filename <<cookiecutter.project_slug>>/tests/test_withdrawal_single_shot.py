@@ -15,7 +15,7 @@ from aiohttp import web
 
 from announced import SECRET, run_announced
 from harness import Server, eventually, size
-from heartbeats import drain_by, heartbeats, no_room, registered, runners, withdrawals
+from heartbeats import drain_by, heartbeats, no_room, registered, runners, take_time, withdrawals
 from runner_client import Client
 from standins.orchestrator import OrchestratorServer, run_orchestrator
 
@@ -62,6 +62,7 @@ def test_what_is_open_is_answered_before_the_end(
     """
     mark, first, second = (tmp_path / name for name in ("mark", "first", "second"))
     waiting = {"mark": str(mark), "file": str(second)}
+    orchestrator.fault = take_time
     with run_announced(tmp_path, orchestrator.url, **DRAIN) as server:
         callers = Callers(server, orchestrator)
         early = callers.send("wait_for_file", mark=str(mark), file=str(first))
@@ -71,7 +72,7 @@ def test_what_is_open_is_answered_before_the_end(
         eventually(lambda: server.metric("byoc_sessions_active") == 3)
         assert no_room(callers.ask("echo"))
 
-        drain_by(server, how)
+        draining = drain_by(server, how)
         eventually(lambda: server.events("admission closed"))
         eventually(lambda: heartbeats(orchestrator)[-1].body["session_ids"], "told")
         told = heartbeats(orchestrator)[-1].body
@@ -88,6 +89,9 @@ def test_what_is_open_is_answered_before_the_end(
         second.touch()
         assert late.result().json() == "seen"
         assert events.result().text.endswith("data: [DONE]\n\n")
+        if how == "command":
+            assert draining.result() == 0
+            assert withdrawals(orchestrator)
         (withdrawal,) = eventually(lambda: withdrawals(orchestrator))
         assert withdrawal.status == 204
         if how in ("SIGQUIT", "SIGTERM"):
