@@ -19,6 +19,7 @@ from announced import SECRET, attempts, run_announced, wait_confirmed
 from harness import CAPABILITY, DEADLINE_SECONDS, Server, eventually, size
 from registrations import (
     PAUSE_SECONDS,
+    UNREGISTER,
     available,
     is_known,
     job_route,
@@ -54,11 +55,13 @@ def server(
 
 
 def test_everything_is_told(tmp_path: Path) -> None:
-    """The secret comes without `Bearer`."""
+    """The secret comes without `Bearer`, and what is taken back is a bare name (contract §1)."""
     secrets: list[str] = []
+    texts: list[str] = []
 
     async def look(request: web.Request) -> None:
         secrets.append(request.headers["Authorization"])
+        texts.append(await request.text())
 
     prices = {"BYOC_PRICE_PER_UNIT": "9223372036854775807", "BYOC_PRICE_SCALING": "3"}
     prices |= {"BYOC_PRICE_CURRENCY": "eth", "BYOC_CAPACITY": "3", "BYOC_AUTH_TOKEN": TOKEN}
@@ -84,7 +87,7 @@ def test_everything_is_told(tmp_path: Path) -> None:
             assert server.jobs.get("/openapi.json").status_code == 200
             assert server.stop() == 0
     last = words(orchestrator)[-1]
-    assert (last.path, last.status, last.body) == ("/capability/unregister", 200, CAPABILITY)
+    assert (last.path, last.status, texts[-1]) == (UNREGISTER, 200, CAPABILITY)
     assert set(secrets) == {SECRET}
 
 
