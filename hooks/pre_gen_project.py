@@ -39,9 +39,9 @@ TAKEN = {
     *("attr", "dotenv", "example", "google", "grpc", "mypyc", "opentelemetry", "py", "pynvml"),
     *("sniffio", "xdist"),
     *("announced", "callback", "capability_jobs", "capability_streams", "chaos", "configured"),
-    *("conftest", "container", "guests", "harness", "heartbeats", "hostile", "jobs", "known"),
-    *("mischief", "noxfile", "observed", "registrations", "resources", "runner_client", "soak"),
-    *("src", "standins", "streaming", "test", "tests", "work"),
+    *("conftest", "container", "docs", "guests", "harness", "heartbeats", "hostile", "jobs"),
+    *("known", "mischief", "noxfile", "observed", "registrations", "resources", "runner_client"),
+    *("soak", "src", "standins", "streaming", "test", "tests", "work"),
 }
 ROUTES = {
     *("docs", "drain", "health", "live-video-to-video", "livez", "metrics", "openapi.json"),
