@@ -5,29 +5,35 @@ from pathlib import Path
 
 # Safe in a raw string: tojson writes ASCII, and JSON never has three quotes in a row.
 ANSWERS = json.loads(r"""<<cookiecutter|tojson>>""")
+# As the tables of files have the package; written so lest it be rendered here.
+PACKAGE = "<" * 2 + "cookiecutter.package_name" + ">" * 2
 
 
 def keep_chosen_files() -> None:
     """Under their plain names, and no folder that is empty without the others."""
     offered: set[str] = set()
     chosen: dict[str, str] = {}
-    for option, choices in ANSWERS["__options"].items():
+    for option, choices in ANSWERS["_options"].items():
         for choice, parts in choices.items():
             offered |= parts["files"].keys()
             if choice == ANSWERS[option]:
                 chosen |= parts["files"]
-    for options, choices in ANSWERS["__pairs"].items():
+    for options, choices in ANSWERS["_pairs"].items():
         answers = " ".join(ANSWERS[option] for option in options.split())
         for files in choices.values():
             offered |= files.keys()
         chosen |= choices.get(answers, {})
     for variant in offered - chosen.keys():
-        Path(variant).unlink()
+        path(variant).unlink()
     for variant, name in chosen.items():
-        Path(variant).rename(name)
-    for path in sorted(Path().rglob("*"), reverse=True):
-        if path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
+        path(variant).rename(path(name))
+    for folder in sorted(Path().rglob("*"), reverse=True):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def path(listed: str) -> Path:
+    return Path(listed.replace(PACKAGE, ANSWERS["package_name"]))
 
 
 def note_answers() -> None:

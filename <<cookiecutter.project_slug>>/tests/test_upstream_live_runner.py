@@ -75,7 +75,7 @@ REPLIES: dict[str, tuple[Reply, str]] = {
     "no object": (answering(200, text="[]"), "invalid"),
     "other types": (answering(200, text='{"runner_id": 5, "heartbeat_ttl": []}'), "invalid"),
     "no time": (answering(200, text=told(heartbeat_interval="0s")), "invalid"),
-    "no number": (answering(200, text=told(heartbeat_ttl="NaNs")), "invalid"),
+    "no number": (answering(200, text=told(heartbeat_ttl="20s or so")), "invalid"),
     "no name": (answering(200, text=told(runner_id="")), "invalid"),
     "a reset": (reset, "unreachable"),
     "nothing": (hang, "unreachable"),

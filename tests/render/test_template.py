@@ -69,11 +69,11 @@ def test_docs_tell_every_option_and_choice() -> None:
 
 
 def test_table_speaks_of_existing_options_and_files() -> None:
-    for option, choices in CONTEXT["__options"].items():
+    for option, choices in CONTEXT["_options"].items():
         assert set(choices) == set(OPTIONS[option])
         for parts in choices.values():
             assert [path for path in parts["files"] if not (FOLDER / path).is_file()] == []
-    for pair, choices in CONTEXT["__pairs"].items():
+    for pair, choices in CONTEXT["_pairs"].items():
         answers = itertools.product(*(OPTIONS[option] for option in pair.split()))
         assert set(choices) <= set(map(" ".join, answers))
         for files in choices.values():
