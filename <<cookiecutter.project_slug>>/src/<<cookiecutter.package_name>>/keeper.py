@@ -144,8 +144,6 @@ class Keeper(ABC):
             log.exception("registration failed inside the container")
             self._fail("internal", repr(error))
             return None
-        self._metrics.registration_attempts.labels(outcome="ok").inc()
-        self._confirmed = time.time()
         self._failing = False
         return seconds
 
@@ -162,6 +160,9 @@ class Keeper(ABC):
         if registered != self._registered:
             log.info("registered" if registered else "no longer registered")
         self._set(registered)
+        if registered:
+            self._metrics.registration_attempts.labels(outcome="ok").inc()
+            self._confirmed = time.time()
 
     def _set(self, registered: bool) -> None:
         self._registered = registered

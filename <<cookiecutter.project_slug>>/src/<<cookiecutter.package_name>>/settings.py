@@ -150,8 +150,11 @@ def unknown_settings() -> list[str]:
 
 def describe(error: Any) -> str:
     name = str(error["loc"][0])
+    rule = error["msg"].removeprefix("Value error, ")
+    if error["input"] is None:
+        return f"{PREFIX}{name.upper()} is not set: {rule}"
     shown = "..." if is_secret(Settings.model_fields[name]) else repr(error["input"])
-    return f"{PREFIX}{name.upper()}={shown}: {error['msg']}"
+    return f"{PREFIX}{name.upper()}={shown}: {rule}"
 
 
 def is_secret(field: FieldInfo) -> bool:

@@ -118,19 +118,22 @@ class Publisher:
         """Close the channel for everybody, once the last segment has got through.
 
         The SDK's own close cancels requests that are still on their way, asks a server that does
-        not answer for minutes, and does nothing where no segment was started.
+        not answer for minutes, and does nothing where no segment was started. A cancellation ends the
+        wait, and nothing more.
         """
-        with suppress(TimeoutError, ChannelClosedError, ChannelLostError):
-            async with asyncio.timeout(DELIVER_SECONDS):
-                if not self._publisher.get_stats().segments_started:
-                    await self.begin()
-                await self.end()
-        await self._delivered()
-        if not self.closed:
-            await asyncio.sleep(LINGER_SECONDS)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(DELETE_SECONDS):
-                await self._publisher.close()
+        try:
+            with suppress(TimeoutError, ChannelClosedError, ChannelLostError):
+                async with asyncio.timeout(DELIVER_SECONDS):
+                    if not self._publisher.get_stats().segments_started:
+                        await self.begin()
+                    await self.end()
+            await self._delivered()
+            if not self.closed:
+                await asyncio.sleep(LINGER_SECONDS)
+        finally:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DELETE_SECONDS):
+                    await self._publisher.close()
 
     async def _delivered(self) -> bool:
         """False when some segments are still on their way after DELIVER_SECONDS."""

@@ -55,13 +55,18 @@ class Upstream:
             ) as answer:
                 if not 200 <= answer.status < 300:
                     reason = f"the orchestrator answers {answer.status}"
+                    if answer.status in (400, 401):
+                        reason += ": is BYOC_ORCHESTRATOR_SECRET its -orchSecret?"
                     raise UpstreamError("refused", reason, answer.status)
                 return await read(answer.content)
         except TimeoutError:
             reason = f"the orchestrator did not answer within {ANSWER_SECONDS} s"
             raise UpstreamError("unreachable", reason) from None
         except (aiohttp.ClientError, OSError) as error:
-            reason = f"the orchestrator can't be reached: {type(error).__name__}"
+            # Others may repeat what was sent.
+            told = isinstance(error, aiohttp.ClientConnectorError)
+            words = str(error) if told else type(error).__name__
+            reason = f"the orchestrator can't be reached at {self._url}: {words}"
             raise UpstreamError("unreachable", reason) from None
 
 
