@@ -122,7 +122,7 @@ RIGHT = {
     "BYOC_CONTAINER_URL": "http://my-model:8000",
 }
 BASE, NEEDED = "absolute http or https address", "must be set where BYOC_ORCHESTRATOR_URL is"
-PRINTABLE, PATTERN = "printable ASCII", "match pattern"
+PRINTABLE, PATTERN = "printable ASCII", "of the form pipeline/model"
 WRONG = [
     ("BYOC_ORCHESTRATOR_URL", "orchestrator:8935", BASE),
     ("BYOC_ORCHESTRATOR_URL", "ftp://orchestrator", BASE),
@@ -160,7 +160,7 @@ def test_a_wrong_value_is_named_with_its_rule(
     with pytest.raises(SettingsError) as refusal:
         read_settings()
     words = str(refusal.value)
-    assert words.startswith(f"{variable}=")
+    assert words.startswith(f"{variable}=" if value else f"{variable} is not set")
     assert rule in words
     assert "\n" not in words
     assert (repr(value) in words) == (variable != "BYOC_ORCHESTRATOR_SECRET" and value != "")

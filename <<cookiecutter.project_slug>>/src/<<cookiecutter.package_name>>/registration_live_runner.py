@@ -15,14 +15,15 @@ def pipeline_and_model(app: str) -> str:
     return app
 
 
+type App = Annotated[str, AfterValidator(pipeline_and_model)]
+
+
 class Registration(Announcing):
     """APP: what callers find the model by. PRICE_PER_UNIT: US dollars; ignored by orchestrators
     that are not on-chain. PRICE_UNIT: an hour, an hour of 720p, or a session.
     """
 
-    app: Annotated[str, AfterValidator(pipeline_and_model)] = (
-        "<<cookiecutter.__app>>/<<cookiecutter.capability_name>>"
-    )
+    app: App = "<<cookiecutter.__app>>/<<cookiecutter.capability_name>>"
     price_per_unit: Decimal = Field(default=Decimal("0.50"), gt=0, le=1_000_000)
     price_currency: Literal["usd"] = "usd"
     price_unit: Literal["hour", "720p", "fixed"] = "hour"

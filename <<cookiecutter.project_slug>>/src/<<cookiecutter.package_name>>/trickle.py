@@ -118,8 +118,8 @@ class Publisher:
         """Close the channel for everybody, once the last segment has got through.
 
         The SDK's own close cancels requests that are still on their way, asks a server that does
-        not answer for minutes, and does nothing where no segment was started. A cancellation ends the
-        wait, and nothing more.
+        not answer for minutes, and does nothing where no segment was started. A cancellation ends
+        the wait, and nothing more.
         """
         try:
             with suppress(TimeoutError, ChannelClosedError, ChannelLostError):

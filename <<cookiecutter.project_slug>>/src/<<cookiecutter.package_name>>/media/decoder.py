@@ -25,7 +25,10 @@ log = structlog.get_logger()
 class Output(Protocol):
     """Where the parts go, called by the decoder's thread; `picture` may wait."""
 
-    def layout(self, video: VideoStream | None, audio: AudioStream | None) -> None: ...
+    def layout(
+        self, container: InputContainer, video: VideoStream | None, audio: AudioStream | None
+    ) -> None:
+        """What follows is of these streams; whoever is told closes the container after them."""
 
     def picture(self, frame: Frame) -> None: ...
 
@@ -62,8 +65,7 @@ class Decoder(threading.Thread):
 
     def _read(self) -> None:
         try:
-            with open_container(self._reader, "r", format="mpegts", options=OPTIONS) as container:
-                self._demux(container)
+            self._demux(open_container(self._reader, "r", format="mpegts", options=OPTIONS))
         except (FFmpegError, EOFError) as error:
             if not self._source.exhausted:
                 log.info("input unreadable", reason=str(error))
@@ -77,13 +79,14 @@ class Decoder(threading.Thread):
         video = streams.video[0] if streams.video else None
         audio = next((stream for stream in streams.audio if stream.sample_rate), None)
         if video is None and audio is None:
+            container.close()
             raise EOFError("neither video nor audio")
         if video is not None and video.codec_context is None:
             words = "the video's codec can't be decoded: send H.264"
             self._output.failed(JobError("bad_request", words, field="subscribe_url"))
             video = None
         self._anchor = float("inf")
-        self._output.layout(video, audio)
+        self._output.layout(container, video, audio)
         for packet in container.demux([s for s in (video, audio) if s is not None]):
             if packet.stream is audio:
                 if packet.dts is not None:

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 import structlog
 from av import AudioStream, FFmpegError, Packet, VideoFrame, VideoStream
+from av.container import InputContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
@@ -28,8 +29,9 @@ log = structlog.get_logger()
 
 
 class Layout(NamedTuple):
-    """What follows is of these streams."""
+    """What follows is of these streams, which need their container to be open."""
 
+    container: InputContainer
     video: VideoStream | None
     audio: AudioStream | None
 
@@ -78,8 +80,11 @@ class Encoder(threading.Thread):
         self._last: Fraction | None = None
         self._keyframe: Fraction | None = None
 
-    def layout(self, video: VideoStream | None, audio: AudioStream | None) -> None:
-        self._queue.put(Layout(video, audio))
+    def layout(
+        self, container: InputContainer, video: VideoStream | None, audio: AudioStream | None
+    ) -> None:
+        """The container is closed when it is not needed any more."""
+        self._queue.put(Layout(container, video, audio))
 
     def picture(self, picture: VideoFrame, source: Frame, size: tuple[int, int] | None) -> None:
         """The number of those that wait is bounded by the schedule."""
@@ -110,8 +115,7 @@ class Encoder(threading.Thread):
                 self._monitor.left()
         with self._failures_told():
             self._close()
-        # The input's codecs, their threads and pictures go with the last one that holds them.
-        self._layout = None
+        self._leave_layout()
         self._monitor.finished()
 
     @contextmanager
@@ -125,9 +129,17 @@ class Encoder(threading.Thread):
     def _restart(self, layout: Layout) -> None:
         """A timeline of its own, in a segment of its own."""
         self._close()
-        self._layout = layout
+        if layout is not self._layout:
+            self._leave_layout()
+            self._layout = layout
         self._muxer = Muxer(layout.video, layout.audio, self._emit)
         self._last = self._keyframe = None
+
+    def _leave_layout(self) -> None:
+        """The input's codecs, their threads and pictures go with the last one that holds them."""
+        if self._layout:
+            self._layout.container.close()
+            self._layout = None
 
     def _close(self) -> None:
         if self._muxer:

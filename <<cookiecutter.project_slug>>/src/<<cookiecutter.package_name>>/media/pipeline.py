@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, Protocol
 
 from av import AudioStream, VideoFrame, VideoStream
+from av.container import InputContainer
 
 from ..engine.dispatcher import Dispatcher
 from ..engine.exchange import Reply, Task
@@ -83,8 +84,10 @@ class Pipeline:
 
     # From the decoder
 
-    def layout(self, video: VideoStream | None, audio: AudioStream | None) -> None:
-        self._encoder.layout(video, audio)
+    def layout(
+        self, container: InputContainer, video: VideoStream | None, audio: AudioStream | None
+    ) -> None:
+        self._encoder.layout(container, video, audio)
 
     def picture(self, frame: Frame) -> None:
         self._stats.came()
