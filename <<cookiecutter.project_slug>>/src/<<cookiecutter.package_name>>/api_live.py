@@ -29,6 +29,8 @@ IDENTIFIER = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 STREAM_HEADERS = ("Livepeer-Session-Id", "X-Stream-Id")
 PROBE_SECONDS = 2
 END_SECONDS = 8
+# Callers through an orchestrator give a start 5 s by default (livepeer_gateway.call_runner).
+ROOM_SECONDS = 3
 # Any other status is taken for success by the caller of the legacy door (contract §6).
 LEGACY_PATH = "/live-video-to-video"
 LEGACY_STATUSES = (400, 401, 422)
@@ -80,7 +82,7 @@ class Door:
                     raise JobError("bad_request", words, field="X-Stream-Id", status=409)
                 stale.cut()
             await ended(stale)
-        self._sessions.require_room()
+        await self._sessions.wait_for_room(ROOM_SECONDS)
 
 
 def create_app(

@@ -43,6 +43,15 @@ class Sessions:
         if len(self._open) >= self._capacity:
             raise JobError("capacity", f"all {self._capacity} sessions are taken; try again")
 
+    async def wait_for_room(self, seconds: float) -> None:
+        """Where all places are taken, until one that is ending has ended: orchestrators count those
+        no more. Raises JobError when nobody more is admitted.
+        """
+        ending = [task for session, task in self._open.values() if session.stopping]
+        if ending and not self.closed and len(self._open) >= self._capacity:
+            await asyncio.wait(ending, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        self.require_room()
+
     def enter(self, session: LiveSession) -> None:
         """The session lives from now on. Raises JobError when there is no room for it."""
         self.require_room()
