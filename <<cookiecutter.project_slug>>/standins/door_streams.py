@@ -5,9 +5,9 @@ import itertools
 from argparse import Namespace
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit
 
 from aiohttp import ClientSession
-from yarl import URL
 
 from .asking import CallError, asking
 from .job_header import add_options as add_options
@@ -34,7 +34,7 @@ async def open_stream(http: ClientSession, options: Namespace) -> AsyncIterator[
     who = f"the orchestrator, asked for {options.capability},"
     async with asking(http, who, url, json=body, headers=start) as answer:
         named = {name: f"X-{name.replace('_', '-')}" for name in CHANNELS}
-        paths = {name: URL(answer.headers[header]).path for name, header in named.items()}
+        paths = {name: urlsplit(answer.headers[header]).path for name, header in named.items()}
     channels = {name: f"{options.orchestrator}{path}" for name, path in paths.items()}
     keeping = asyncio.create_task(keep_alive(http, channels["control_url"]))
     try:

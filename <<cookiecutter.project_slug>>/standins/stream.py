@@ -16,12 +16,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import av
 from aiohttp import ClientError, ClientSession, StreamReader
 from av import FFmpegError
 from av.container import InputContainer
-from yarl import URL
 
 from .asking import SOON, CallError, ask, base_url, bearer, client
 from .door import add_options, open_stream
@@ -175,7 +175,7 @@ async def stream(options: Namespace, ts: bytes, shown: Times) -> tuple[Received,
             await http.delete(urls["publish_url"], timeout=SOON)
         await asyncio.wait([output], timeout=END_SECONDS)
         if not output.done():
-            where = URL(urls["publish_url"]).origin()
+            where = urlsplit(urls["publish_url"]).netloc
             raise CallError(f"the stream does not end: can the container reach {where}?")
         await asyncio.wait([words], timeout=LAST_WORDS_SECONDS)
         try:
