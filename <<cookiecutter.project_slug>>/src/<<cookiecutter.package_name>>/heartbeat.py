@@ -61,6 +61,7 @@ class Heartbeat:
     def __init__(self, settings: Settings, upstream: Upstream) -> None:
         self._settings = settings
         self._upstream = upstream
+        self._version = version(DISTRIBUTION)
         self._runner: Standing | None = None
         self._gpu: dict[str, Any] | None = None
 
@@ -105,7 +106,7 @@ class Heartbeat:
         body = {
             "label": DISTRIBUTION,
             "runner_url": settings.container_url,
-            "version": version(DISTRIBUTION),
+            "version": self._version,
             "status": "ready",
             "mode": MODE,
             "app": settings.app,

@@ -26,6 +26,7 @@ class Orchestrator(Keeper):
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         super().__init__(settings, metrics)
+        self._description = metadata(DISTRIBUTION)["Summary"]
         self._secret = ""
         self._token = settings.auth_token
         self._tried = False
@@ -51,7 +52,7 @@ class Orchestrator(Keeper):
         settings = self._settings
         body: dict[str, Any] = {
             "name": settings.capability_name,
-            "description": metadata(DISTRIBUTION)["Summary"],
+            "description": self._description,
             "url": settings.container_url,
             "capacity": settings.capacity,
             "price_per_unit": settings.price_per_unit,
