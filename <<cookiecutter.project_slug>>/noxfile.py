@@ -1,4 +1,4 @@
-"""`uvx nox` lints and tests; `uvx nox -s tests`, `lint` or `image` does one thing."""
+"""`uv run nox` lints and tests; `uv run nox -s tests`, `lint`, `image` or `soak` does one thing."""
 
 import os
 
@@ -6,44 +6,32 @@ import nox
 
 IMAGE = "<<cookiecutter.project_slug>>"
 
-nox.options.default_venv_backend = "uv"
+# uv has made the environment that this runs in.
+nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "tests"]
-
-
-def install(session: nox.Session) -> None:
-    """The project and what uv.lock names, into the session's own environment."""
-    folder = session.virtualenv.location
-    session.run_install(
-        "uv", "sync", "--quiet", f"--python={folder}", env={"UV_PROJECT_ENVIRONMENT": folder}
-    )
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    install(session)
+    """`-- --image NAME` puts the container's tests to an image."""
     session.run("pytest", *session.posargs)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    install(session)
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
 
 
-#% if cookiecutter.pipeline == "live-video-to-video"
+@nox.session
+def image(session: nox.Session) -> None:
+    """`-- --build-arg WEIGHTS=layer` and the like go to docker build."""
+    command = ["docker", "build", f"--tag={IMAGE}", *session.posargs, "."]
+    session.run(*command, env=os.environ | {"DOCKER_BUILDKIT": "1"})
+
+
 @nox.session
 def soak(session: nox.Session) -> None:
     """`-- --minutes 60` for longer than 5."""
-    install(session)
-    session.run("python", "tests/soak.py", *session.posargs, env={"PYTHONPATH": "."})
-
-
-#% endif
-@nox.session(venv_backend="none")
-def image(session: nox.Session) -> None:
-    """`-- --build-arg WEIGHTS=layer` and the like go to docker build."""
-    environment = os.environ | {"DOCKER_BUILDKIT": "1"}
-    command = ["docker", "build", f"--tag={IMAGE}", *session.posargs, "."]
-    session.run(*command, env=environment)
+    session.run("python", "-m", "emulator.soak", "<<cookiecutter.__sample>>", *session.posargs)

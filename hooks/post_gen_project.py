@@ -1,39 +1,36 @@
-"""Keep the files that the options ask for, note the answers, and say what to do next."""
+"""Lay out the files that the options ask for, note the answers, and say what to do next."""
 
 import json
+import shutil
 from pathlib import Path
 
 # Safe in a raw string: tojson writes ASCII, and JSON never has three quotes in a row.
 ANSWERS = json.loads(r"""<<cookiecutter|tojson>>""")
-# As the tables of files have the package; written so lest it be rendered here.
-PACKAGE = "<" * 2 + "cookiecutter.package_name" + ">" * 2
+ONLY = Path("_only")
 
 
-def keep_chosen_files() -> None:
-    """Under their plain names, and no folder that is empty without the others."""
-    offered: set[str] = set()
-    chosen: dict[str, str] = {}
-    for option, choices in ANSWERS["_options"].items():
-        for choice, parts in choices.items():
-            offered |= parts["files"].keys()
-            if choice == ANSWERS[option]:
-                chosen |= parts["files"]
-    for options, choices in ANSWERS["_pairs"].items():
-        answers = " ".join(ANSWERS[option] for option in options.split())
-        for files in choices.values():
-            offered |= files.keys()
-        chosen |= choices.get(answers, {})
-    for variant in offered - chosen.keys():
-        path(variant).unlink()
-    for variant, name in chosen.items():
-        path(variant).rename(path(name))
-    for folder in sorted(Path().rglob("*"), reverse=True):
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+def lay_chosen_files() -> None:
+    """Lay the folders whose conditions are met over the rest: `option=choice,choice+option=...`.
 
-
-def path(listed: str) -> Path:
-    return Path(listed.replace(PACKAGE, ANSWERS["package_name"]))
+    What only other answers ask for is no part of this repository; after `--overwrite-if-exists` it
+    may stand there from before, and goes.
+    """
+    chosen: set[Path] = set()
+    others: set[Path] = set()
+    for folder in ONLY.iterdir():
+        conditions = [condition.split("=") for condition in folder.name.split("+")]
+        if all(ANSWERS[option] in choices.split(",") for option, choices in conditions):
+            shutil.copytree(folder, ".", dirs_exist_ok=True)
+            files = chosen
+        else:
+            files = others
+        files |= {file.relative_to(folder) for file in folder.rglob("*") if file.is_file()}
+    shutil.rmtree(ONLY)
+    for stale in others - chosen:
+        stale.unlink(missing_ok=True)
+        for folder in stale.parents[:-1]:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def note_answers() -> None:
@@ -44,9 +41,9 @@ def note_answers() -> None:
     Path(".cookiecutter.json").write_text(text + "\n", encoding="utf-8")
 
 
-keep_chosen_files()
+lay_chosen_files()
 note_answers()
 package = ANSWERS["package_name"]
 print(f"Serve it:     cd {ANSWERS['project_slug']} && uv run python -m {package}")
-print("Test it:      uvx nox -s tests")
+print("Test it:      uv run nox -s tests")
 print(f"Then put your model into src/{package}/model.py; README.md says how.")

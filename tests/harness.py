@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 from cookiecutter.main import cookiecutter
@@ -22,7 +23,9 @@ TEXTS: list[str] = [
     name for name, value in CONTEXT.items() if isinstance(value, str) and name[0] != "_"
 ]
 # What a program consists of. Combinations that have these bytes in common are one program.
-PROGRAM = ("src/", "standins/", "tests/", "pyproject.toml", "noxfile.py")
+PROGRAM = ("src/", "emulator/", "tests/", "pyproject.toml", "noxfile.py")
+
+type Answers = dict[str, str]
 
 # pytest's fixture `record_property`: each pair becomes a row of the table that a run ends with.
 Record = Callable[[str, object], None]
@@ -33,7 +36,7 @@ class Repository:
     """A generated repository; `files` maps each path in it to the SHA-256 of the content."""
 
     root: Path
-    answers: dict[str, str]
+    answers: Answers
     files: dict[str, str]
 
     @property
@@ -57,7 +60,8 @@ def template_files() -> dict[str, str]:
     }
 
 
-def combinations() -> list[dict[str, str]]:
+@cache
+def combinations() -> list[Answers]:
     chosen = itertools.product(*OPTIONS.values())
     return [dict(zip(OPTIONS, choices, strict=True)) for choices in chosen]
 
@@ -70,7 +74,7 @@ def bake(output: Path, **answers: str) -> Path:
     return Path(folder)
 
 
-def bake_repository(output: Path, answers: dict[str, str]) -> Repository:
+def bake_repository(output: Path, answers: Answers) -> Repository:
     root = bake(output, **answers)
     files = {
         str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,244 @@
+"""The quick start: streams a clip through the container and writes what comes back.
+
+Without an orchestrator the channels are those of the stand-in beside it.
+"""
+
+import asyncio
+import io
+import itertools
+import json
+import sys
+import time
+import uuid
+from argparse import ArgumentParser, Namespace
+from bisect import bisect_left
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import av
+from aiohttp import ClientError, ClientSession, StreamReader
+from av import FFmpegError
+from av.container import InputContainer
+
+from .asking import SOON, CallError, ask, base_url, bearer, client
+from .door import add_options, open_stream
+from .trickle import TrickleServer
+
+# The names that the container and its caller have for the same channel.
+CHANNELS = {
+    "subscribe_url": "publish_url",
+    "publish_url": "subscribe_url",
+    "events_url": "events_url",
+    "data_url": "data_url",
+}
+END_SECONDS = 15
+LAST_WORDS_SECONDS = 3
+PACKET_BYTES = 188
+CLOCK = 90_000
+# Tables stand before keyframes and nowhere else: there a segment begins.
+MPEGTS_OPTIONS = {"pat_period": "86400"}
+
+type Times = dict[int, float]
+type File = str | io.BytesIO
+type Received = list[tuple[float, bytes]]
+
+
+class Part(NamedTuple):
+    """A packet inside MPEG-TS: its first byte, and when it is decoded and shown, in 1/90000 s."""
+
+    position: int
+    decoded: int
+    shown: int
+    is_picture: bool
+
+
+def copy(source: File, target: File, path: str) -> None:
+    """Put video and audio as they are into another file; errors speak of the one at `path`."""
+    kind, options = ("mpegts", MPEGTS_OPTIONS) if isinstance(target, io.BytesIO) else (None, {})
+    try:
+        with av.open(source) as reader, av.open(target, "w", kind, options=options) as writer:
+            assert isinstance(reader, InputContainer)
+            if not reader.streams.video:
+                sys.exit(f"{path}: no video")
+            streams = [*reader.streams.video[:1], *reader.streams.audio[:1]]
+            copies = {stream.index: writer.add_stream_from_template(stream) for stream in streams}
+            for packet in reader.demux(streams):
+                if packet.dts is not None:
+                    packet.stream = copies[packet.stream.index]
+                    writer.mux(packet)
+    except (OSError, FFmpegError) as error:
+        sys.exit(f"{path}: {error.strerror or error}")
+
+
+def find_parts(ts: bytes) -> list[Part]:
+    """In the order of their bytes."""
+    with av.open(io.BytesIO(ts), "r", format="mpegts") as reader:
+        return sorted(
+            Part(packet.pos, packet.dts, packet.pts, packet.stream.type == "video")
+            for packet in reader.demux()
+            if packet.pos is not None and packet.dts is not None and packet.pts is not None
+        )
+
+
+async def publish(http: ClientSession, url: str, ts: bytes, speed: float, shown: Times) -> None:
+    """Send it as a camera would; `shown` gets when a viewer of it sees each picture."""
+    parts = find_parts(ts)
+    origin = time.monotonic() - parts[0].decoded / CLOCK / speed
+
+    async def paced(segment: list[Part], begin: int, end: int) -> AsyncIterator[bytes]:
+        bounds = itertools.pairwise([begin, *(part.position for part in segment[1:]), end])
+        for part, (first, last) in zip(segment, bounds, strict=True):
+            await asyncio.sleep(origin + part.decoded / CLOCK / speed - time.monotonic())
+            if part.is_picture:
+                shown[part.shown] = origin + part.shown / CLOCK / speed
+            yield ts[first:last]
+
+    tables = [at for at in range(0, len(ts), PACKET_BYTES) if ts[at + 1] & 31 == ts[at + 2] == 0]
+    with suppress(ClientError):  # the channels that come back tell what has happened
+        for number, (begin, end) in enumerate(itertools.pairwise([*tables, len(ts)])):
+            segment = [part for part in parts if begin <= part.position < end]
+            async with http.post(f"{url}/{number}", data=paced(segment, begin, end)):
+                pass
+
+
+async def subscribe(http: ClientSession, url: str) -> AsyncIterator[StreamReader]:
+    """The segments from the first one to the end of the channel, to be read as they come."""
+    number = 0
+    while True:
+        async with http.get(f"{url}/{number}") as answer:
+            if answer.status == 470:  # that one is gone already
+                number = int(answer.headers["Lp-Trickle-Latest"])
+                continue
+            if answer.status != 200 or "Lp-Trickle-Closed" in answer.headers:
+                return
+            yield answer.content
+        number += 1
+
+
+async def receive(http: ClientSession, url: str) -> Received:
+    """What came, and when."""
+    return [
+        (time.monotonic(), data)
+        async for segment in subscribe(http, url)
+        async for data in segment.iter_any()
+    ]
+
+
+async def show_events(http: ClientSession, url: str) -> None:
+    """Each is a segment of its own."""
+    async for segment in subscribe(http, url):
+        event = json.loads(await segment.read())["event"]
+        kind, words = event.pop("type", "?"), json.dumps(event)
+        if kind == "heartbeat":
+            words = "{fps_in} fps in, {fps_out} out, {latency_p50_ms} ms inside".format(**event)
+        elif kind == "error":
+            words = "{type}: {message}".format(**event["error"])
+        if kind != "status":  # which says what the heartbeat says
+            print(f"{kind:<10}", words, flush=True)
+
+
+async def show_data(http: ClientSession, url: str) -> None:
+    async for segment in subscribe(http, url):
+        async for line in segment:
+            print("data      ", line.decode().rstrip(), flush=True)
+
+
+@asynccontextmanager
+async def open_here(http: ClientSession, options: Namespace) -> AsyncIterator[dict[str, str]]:
+    """Channels of our own, whose stream is stopped at the end."""
+    headers = {"X-Stream-Id": options.id, **bearer(options.token)}
+    async with TrickleServer(options.host) as server:
+        urls = {name: server.create(uuid.uuid4().hex) for name in CHANNELS}
+        body, who = {"params": options.params, **urls}, "the container"
+        await ask(http, who, f"{options.url}/stream/start", json=body, headers=headers)
+        try:
+            yield {CHANNELS[name]: url for name, url in urls.items()}
+        finally:
+            with suppress(CallError):  # it is as good as stopped
+                await ask(http, who, f"{options.url}/stream/stop", headers=headers)
+
+
+async def stream(options: Namespace, ts: bytes, shown: Times) -> tuple[Received, bool]:
+    """What came back, and whether the container ended the stream before the clip's end."""
+    open_channels = open_stream if options.orchestrator else open_here
+    async with client() as http, open_channels(http, options) as urls:
+        clip = asyncio.create_task(publish(http, urls["publish_url"], ts, options.speed, shown))
+        output = asyncio.create_task(receive(http, urls["subscribe_url"]))
+        events, data = show_events(http, urls["events_url"]), show_data(http, urls["data_url"])
+        words = asyncio.gather(events, data, return_exceptions=True)
+        await asyncio.wait([clip, output], return_when=asyncio.FIRST_COMPLETED)
+        cut = clip.cancel()
+        with suppress(ClientError, TimeoutError):  # it is closed already
+            await http.delete(urls["publish_url"], timeout=SOON)
+        await asyncio.wait([output], timeout=END_SECONDS)
+        if not output.done():
+            where = urlsplit(urls["publish_url"]).netloc
+            raise CallError(f"the stream does not end: can the container reach {where}?")
+        await asyncio.wait([words], timeout=LAST_WORDS_SECONDS)
+        try:
+            return await output, cut
+        except ClientError as error:
+            raise CallError(f"the connection is lost: {error}") from None
+
+
+def json_object(text: str) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError("no object")
+    return value
+
+
+def measure(shown: Times, received: Received) -> list[float]:
+    """How late each picture's last byte came back, in seconds, smallest first."""
+    parts = find_parts(b"".join(data for _, data in received))
+    sizes = list(itertools.accumulate(len(data) for _, data in received))
+    ends = [*(part.position for part in parts[1:]), sizes[-1]]
+    return sorted(
+        received[bisect_left(sizes, end)][0] - shown[part.shown]
+        for part, end in zip(parts, ends, strict=True)
+        if part.is_picture and part.shown in shown
+    )
+
+
+def main() -> None:
+    parser = ArgumentParser("python -m emulator.stream", description=__doc__)
+    parser.add_argument("clip", help="a file with H.264 video")
+    parser.add_argument("result", help="where to write what comes back: .mp4, .ts and the like")
+    parser.add_argument("--url", type=base_url, default="http://127.0.0.1:8000", help="its port")
+    parser.add_argument("--orchestrator", type=base_url, help="its address, to go through it")
+    parser.add_argument("--host", default="127.0.0.1", help="our address, as the container has it")
+    parser.add_argument("--params", type=json_object, default={}, help="JSON, for the model")
+    parser.add_argument("--id", default="quick-start", help="what the stream is called")
+    parser.add_argument("--token", default="", help="that of BYOC_AUTH_TOKEN")
+    parser.add_argument("--speed", type=float, default=1, help="2 is twice as fast")
+    add_options(parser)
+    options = parser.parse_args()
+    if not Path(options.result).suffix or not Path(options.result).parent.is_dir():
+        parser.error(f"{options.result}: name a file like out.mp4 in a folder that is there")
+    ts = io.BytesIO()
+    shown: Times = {}
+    copy(options.clip, ts, options.clip)
+    try:
+        received, cut = asyncio.run(stream(options, ts.getvalue(), shown))
+    except KeyboardInterrupt:
+        sys.exit("stopped")
+    except CallError as error:
+        sys.exit(str(error))
+    except OSError as error:
+        sys.exit(f"can't listen at {options.host}: {error}")
+    if not received:
+        sys.exit("nothing came back: the events and the container's log say why")
+    output = io.BytesIO(b"".join(data for _, data in received))
+    copy(output, options.result, options.result)
+    late = [f"{1000 * seconds:.0f} ms" for seconds in measure(shown, received)]
+    p50, p99 = late[len(late) // 2], late[len(late) * 99 // 100]
+    print(f"{len(shown)} frames in, {len(late)} out, {p50} later (p99: {p99})")
+    if cut:
+        sys.exit("the container has ended the stream before the end of the clip")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""Your model in your container. sample.py says what is sent: nothing here knows the example."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+import httpx
+import pytest
+from av.container import InputContainer
+
+from emulator.container import (
+    DEADLINE_SECONDS,
+    Container,
+    StartContainer,
+    StartError,
+    eventually,
+    health_polls,
+)
+from sample import CLIP, PARAMS, WRONG
+
+ENOUGH_FRAMES = 20
+STREAM = {"X-Stream-Id": "quick-start"}
+
+
+class Stream:
+    """The clip on its way through the container, by the emulator's own program."""
+
+    def __init__(self, container: Container, folder: Path, params: dict[str, Any]) -> None:
+        self.result = folder / "out.ts"
+        self._container = container
+        self._output = folder / "output"
+        url = f"http://127.0.0.1:{container.port}"
+        options = ["--url", url, "--speed", "2", "--params", json.dumps(params)]
+        with self._output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "emulator.stream", CLIP, self.result, *options],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def said(self, event: str = "") -> list[str]:
+        """What the program has shown so far, all lines or those of one event."""
+        return [line for line in self._output.read_text().splitlines() if line.startswith(event)]
+
+    def wait_for(self, event: str) -> None:
+        eventually(lambda: self.said(event) or self.process.poll() is not None, event)
+        assert self.said(event), self.said()
+
+    def wait_for_frames(self) -> None:
+        before = frames(self._container, "out")
+        eventually(lambda: frames(self._container, "out") >= before + ENOUGH_FRAMES, "frames out")
+
+    def change(self, params: dict[str, Any]) -> httpx.Response:
+        return self._container.jobs.post("/stream/params", json=params, headers=STREAM)
+
+    def wait(self) -> int:
+        """The program's exit code, once the stream has ended."""
+        return self.process.wait(DEADLINE_SECONDS)
+
+
+@contextmanager
+def streaming(
+    container: Container, folder: Path, params: dict[str, Any] = PARAMS
+) -> Iterator[Stream]:
+    stream = Stream(container, folder, params)
+    try:
+        yield stream
+        if container.process.poll() is None:
+            container.jobs.post("/stream/stop", headers=STREAM)
+            eventually(lambda: container.metric("byoc_sessions_active") == 0, "the session's end")
+    finally:
+        stream.process.kill()
+        stream.wait()
+
+
+def frames(container: Container, way: str) -> float:
+    return container.metric(f"byoc_frames_{way}_total") or 0
+
+
+def count_frames(video: Path) -> int:
+    with av.open(str(video)) as container:
+        assert isinstance(container, InputContainer)
+        return sum(1 for _ in container.decode(video=0))
+
+
+def test_the_sample_comes_back(container: Container, tmp_path: Path) -> None:
+    """Frame by frame, but for those that were dropped, all of them from the model."""
+    before = {way: frames(container, way) for way in ("in", "out", "unprocessed")}
+    with streaming(container, tmp_path) as stream:
+        assert stream.wait() == 0, stream.said()
+    passed = {way: frames(container, way) - count for way, count in before.items()}
+    (event,) = container.events("session ended")[-1:]
+    assert passed["in"] == count_frames(CLIP)
+    assert passed["out"] == passed["in"] - sum(event["frames_dropped"].values())
+    assert passed["out"] == count_frames(stream.result) > 0
+    assert passed["unprocessed"] == 0, stream.said("error")
+    assert not stream.said("error")
+
+
+def test_parameters_change_while_it_streams(container: Container, tmp_path: Path) -> None:
+    with streaming(container, tmp_path, {}) as stream:
+        stream.wait_for_frames()
+        assert stream.change(PARAMS).status_code == 200
+        stream.wait_for("params_updated")
+        assert json.loads(stream.said("params_updated")[0].split(maxsplit=1)[1])["params"] == PARAMS
+
+
+@pytest.mark.skipif(WRONG is None, reason="sample.py says that the model refuses nothing")
+def test_wrong_parameters_are_refused_and_the_stream_goes_on(
+    container: Container, tmp_path: Path
+) -> None:
+    assert WRONG
+    params, field = WRONG
+    before = container.errors("bad_request")
+    with streaming(container, tmp_path) as stream:
+        stream.wait_for_frames()
+        stream.change(params)
+        stream.wait_for("error")
+        stream.wait_for_frames()
+    (line,) = stream.said("error")
+    assert "bad_request" in line
+    assert field in line
+    assert container.errors("bad_request") == before + 1
+
+
+def test_a_second_session_is_refused_while_the_only_place_is_taken(
+    container: Container, tmp_path: Path
+) -> None:
+    with streaming(container, tmp_path) as stream:
+        stream.wait_for_frames()
+        channel = {"subscribe_url": "http://127.0.0.1:9/input"}
+        headers = {"X-Stream-Id": "another"}
+        answer = container.jobs.post("/stream/start", json=channel, headers=headers)
+        assert answer.status_code == 503
+        assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_metrics_are_those_of_the_checklist(container: Container) -> None:
+    text = container.ops.get("/metrics").text
+    for name, kind in (
+        ("byoc_sessions_active", "gauge"),
+        ("byoc_frame_latency_ms", "histogram"),
+        ("byoc_gpu_memory_bytes", "gauge"),
+        ("byoc_errors_total", "counter"),
+    ):
+        assert f"\n# TYPE {name} {kind}\n" in f"\n{text}", name
+
+
+def test_a_crash_of_the_model_and_a_stop_lose_no_stream(
+    start: StartContainer, tmp_path: Path
+) -> None:
+    """Health stays ok; at the stop, what was accepted comes out to its last frame."""
+    with start() as container, streaming(container, tmp_path) as stream:
+        stream.wait_for_frames()
+        with health_polls(container):
+            container.kill_model()
+            stream.wait_for("recovered")
+            stream.wait_for_frames()
+        assert container.errors("worker_crash") == 1
+        container.process.terminate()
+        stream.wait()
+        assert container.wait_exit() == 0, container.log()
+        (event,) = container.events("session ended")
+        dropped = sum(event["frames_dropped"].values())
+        assert count_frames(stream.result) == event["frames_in"] - dropped
+
+
+def test_a_wrong_setting_is_told_in_one_line(start: StartContainer) -> None:
+    with pytest.raises(StartError) as refusal, start(BYOC_CAPACITY="none"):
+        pass
+    assert refusal.value.exit_code == 2
+    (line,) = refusal.value.log.splitlines()
+    assert line.startswith("BYOC_CAPACITY='none': ")

@@ -1,0 +1,215 @@
+"""Your container, started for a test and watched: a process of this machine, or an image of yours.
+
+An image runs as in production, hardened, but in this machine's own network, so that both are asked
+in the same way.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+PACKAGE = "<<cookiecutter.package_name>>"
+# For what must come, however busy the machine is.
+DEADLINE_SECONDS = 300
+# Between two looks at what is awaited, in seconds: longer and longer.
+FIRST_PAUSE, LONGEST_PAUSE, LONGER = 0.005, 0.05, 1.3
+POLL_SECONDS = 3  # how long an orchestrator waits for one answer
+HARDENED = ("--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges")
+WEIGHTS = Path("weights")
+
+# Inherited by every process started here: starting NumPy's threads takes longer than most tests.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+type StartContainer = Callable[..., AbstractContextManager[Container]]
+
+
+class StartError(Exception):
+    """The container ended before it listened."""
+
+    def __init__(self, exit_code: int, log: str) -> None:
+        super().__init__(f"exit code {exit_code}:\n{log}")
+        self.exit_code = exit_code
+        self.log = log
+
+
+def eventually[T](get: Callable[[], T], what: str) -> T:
+    """The first true value of `get`, which is asked again and again until the deadline."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    pause = FIRST_PAUSE
+    while not (value := get()):
+        assert time.monotonic() < deadline, f"not within {DEADLINE_SECONDS} s: {what}"
+        time.sleep(pause)
+        pause = min(LONGER * pause, LONGEST_PAUSE)
+    return value
+
+
+class Container:
+    """`jobs` and `ops` are clients of the two ports; `pool` is for what a test does meanwhile."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log_file: Path, name: str = "") -> None:
+        self.process = process
+        self.pool = ThreadPoolExecutor(32)
+        self._log_file = log_file
+        self._name = name
+        eventually(lambda: self.events("listening") or process.poll() is not None, "listening")
+        if not (ports := self.events("listening")):
+            raise StartError(process.wait(), self.log())
+        self.port: int = ports[0]["port"]
+        self.jobs, self.ops = (
+            # Reading the certificates of this machine, which are not needed, takes a while.
+            httpx.Client(
+                base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE_SECONDS, verify=False
+            )
+            for port in (self.port, ports[0]["ops_port"])
+        )
+
+    def log(self) -> str:
+        return self._log_file.read_text()
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The log's lines with this event."""
+        lines = (line for line in self.log().splitlines(keepends=True) if line.startswith("{"))
+        return [
+            event
+            for event in (json.loads(line) for line in lines if line.endswith("\n"))
+            if event["event"] == name
+        ]
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        """The value of one sample, None when there is none."""
+        for family in text_string_to_metric_families(self.ops.get("/metrics").text):
+            for sample in family.samples:
+                if sample.name == name and labels.items() <= sample.labels.items():
+                    return sample.value
+        return None
+
+    def errors(self, error_type: str) -> float:
+        return self.metric("byoc_errors_total", type=error_type) or 0
+
+    def worker(self) -> int:
+        """The process id of the model's process that was loaded last, as the container has it."""
+        pid: int = self.events("model loaded")[-1]["pid"]
+        return pid
+
+    def kill_model(self) -> None:
+        """As the kernel does when the machine is out of memory."""
+        code = f"import os; os.kill({self.worker()}, {signal.SIGKILL:d})"
+        within = ["docker", "exec", self._name, "python"] if self._name else [sys.executable]
+        subprocess.run([*within, "-c", code], check=True, timeout=DEADLINE_SECONDS)
+
+    def wait_ready(self) -> None:
+        eventually(lambda: self.ops.get("/health").status_code == 200, "healthy")
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """The exit code."""
+        self.process.send_signal(number)
+        return self.wait_exit()
+
+    def wait_exit(self) -> int:
+        return self.process.wait(DEADLINE_SECONDS)
+
+    def close(self) -> None:
+        self.pool.shutdown()
+        self.jobs.close()
+        self.ops.close()
+
+
+def kill(process: subprocess.Popen[bytes], name: str) -> None:
+    if name:
+        command = ["docker", "rm", "--force", name]
+        subprocess.run(command, check=True, capture_output=True, timeout=DEADLINE_SECONDS)
+    process.kill()
+    process.wait(DEADLINE_SECONDS)
+
+
+def spawn(log_file: Path, command: list[str], **environment: str) -> subprocess.Popen[bytes]:
+    """A process that listens at free ports of this machine and has no other settings than these."""
+    inherited = {name: v for name, v in os.environ.items() if not name.startswith("BYOC_")}
+    with log_file.open("wb") as log:
+        return subprocess.Popen(command, env=inherited | environment, stderr=log)
+
+
+@contextmanager
+def run_container(
+    folder: Path,
+    *,
+    image: str = "",
+    ready: bool = True,
+    command: list[str] | None = None,
+    **environment: str,
+) -> Iterator[Container]:
+    """The container of this repository, or one of the image, with its log in `folder`.
+
+    `ready` waits until it is healthy. `command` is what to start instead, where no image is.
+    Raises StartError.
+    """
+    settings = {"BYOC_HOST": "127.0.0.1", "BYOC_PORT": "0", "BYOC_OPS_PORT": "0"} | environment
+    name = f"test-{uuid.uuid4().hex[:12]}" if image else ""
+    command = command or [sys.executable, "-m", PACKAGE]
+    if image:
+        command = ["docker", "run", "--network=host", f"--name={name}", *HARDENED]
+        #% if cookiecutter.accelerator == "nvidia"
+        command += ["--gpus=all"] if Path("/dev/nvidiactl").exists() else []
+        #% endif
+        command += [f"--volume={WEIGHTS.resolve()}:/models:ro"] if WEIGHTS.is_dir() else []
+        command += [f"--env={setting}={value}" for setting, value in settings.items()]
+        command.append(image)
+    log_file = folder / "container.log"
+    process = spawn(log_file, command, **settings)
+    try:
+        container = Container(process, log_file, name)
+    except BaseException:
+        kill(process, name)
+        raise
+    try:
+        if ready:
+            container.wait_ready()
+        yield container
+    finally:
+        kill(process, name)
+        container.close()
+
+
+@contextmanager
+def health_polls(container: Container) -> Iterator[list[float]]:
+    """Ask for `/health` without a pause; each answer must be 200 `ok` within the poll's time.
+
+    Yields how many seconds each took.
+    """
+    seconds: list[float] = []
+    failures: list[str] = []
+    done = threading.Event()
+
+    def poll() -> None:
+        while not done.is_set():
+            started = time.perf_counter()
+            try:
+                answer = container.ops.get("/health", timeout=POLL_SECONDS)
+                if answer.json() != {"status": "ok"}:
+                    failures.append(answer.text)
+            except httpx.HTTPError as error:
+                failures.append(repr(error))
+            seconds.append(time.perf_counter() - started)
+            done.wait(0.005)
+
+    thread = threading.Thread(target=poll)
+    thread.start()
+    try:
+        yield seconds
+    finally:
+        done.set()
+        thread.join()
+    assert not failures, failures

@@ -1,0 +1,73 @@
+"""Runs commands in generated repositories, in environments that those with equal needs share."""
+
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import threading
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness import Repository
+
+# One for each processor of a small machine; most of a suite's time is spent waiting.
+AT_ONCE = 2
+MOST_SECONDS = 3600
+# What this run was started with does not reach the programs.
+OWN_VARIABLES = ("BYOC_", "NOX_", "PYTEST_", "PYTHON", "UV_PROJECT_", "VIRTUAL_ENV")
+
+
+class CheckError(Exception):
+    """A check that failed, with what it printed."""
+
+
+def run(command: list[str], root: Path, variables: Mapping[str, str]) -> str:
+    """What the command prints; CheckError if it fails, or is not done after MOST_SECONDS."""
+    kept = {name: v for name, v in os.environ.items() if not name.startswith(OWN_VARIABLES)}
+    process = subprocess.Popen(
+        command,
+        cwd=root,
+        env={**kept, **variables},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate(timeout=MOST_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise CheckError(f"{process.communicate()[0]}\nnot done after {MOST_SECONDS} s") from error
+    if process.returncode:
+        raise CheckError(f"{' '.join(command)}\n{output}")
+    return output
+
+
+def count(output: str) -> str:
+    """The line in which pytest counts what passed."""
+    lines = re.findall(r"^=+ (\d+ passed.*) =+$", output, re.MULTILINE)
+    if not lines:
+        raise CheckError(f"{output}\nno test passed")
+    return str(lines[-1])
+
+
+def variables(repository: Repository, folder: Path) -> dict[str, str]:
+    """With these uv takes an environment that all programs with the same needs share.
+
+    One of each to a thread: uv installs the program itself there, too.
+    """
+    text = (repository.root / "pyproject.toml").read_text(encoding="utf-8")
+    project = tomllib.loads(text)
+    groups, build = project["dependency-groups"], project["build-system"]
+    python = repository.answers["python_version"]
+    needs = repr((python, project["project"]["dependencies"], groups, build))
+    digest = hashlib.sha256(needs.encode()).hexdigest()[:12]
+    own = folder / f"{threading.current_thread().name}-{digest}"
+    return {
+        "MYPY_CACHE_DIR": str(own / "mypy"),
+        "UV_PROJECT_ENVIRONMENT": str(own / "environment"),
+        "UV_PYTHON_DOWNLOADS": "never",
+    }

@@ -1,0 +1,63 @@
+"""What the ops port tells, whatever the model works on."""
+
+import signal
+
+import httpx
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from harness import FEWEST_POLLS, PACKAGE, Container, StartContainer, eventually, health_polls
+from my_model.errors import ERROR_TYPES
+
+# SIGUSR2 blocks the main loop.
+BLOCKED = f"""
+import runpy, signal, time
+import {PACKAGE}.ops.health
+{PACKAGE}.ops.health.STALLED_SECONDS = 1.5
+signal.signal(signal.SIGUSR2, lambda *_: time.sleep(600))
+runpy.run_module({PACKAGE!r}, run_name="__main__")
+"""
+
+
+def test_the_ops_port_while_the_main_loop_is_blocked(start_server: StartContainer) -> None:
+    """Health and metrics go on; when it does not end, liveness asks for a restart."""
+    with start_server(arguments=["-c", BLOCKED]) as server:
+        assert server.ops.get("/livez").json() == {"status": "ok", "pid": server.process.pid}
+        server.process.send_signal(signal.SIGUSR2)
+        eventually(lambda: not answers(server.jobs), "the job port is silent")
+        with health_polls(server) as polls:
+            assert server.metric("byoc_sessions_active") == 0
+            eventually(lambda: server.ops.get("/livez").status_code == 503, "stalled")
+        assert len(polls) >= FEWEST_POLLS
+
+
+def answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/health", timeout=0.2).is_success
+    except httpx.TimeoutException:
+        return False
+
+
+def test_the_metrics_of_the_checklist_are_there_from_the_start(
+    start_server: StartContainer,
+) -> None:
+    with start_server(ready=False, BYOC_CAPACITY="7", CHAOS_LOAD="wait") as server:
+        families = {family.name: family for family in parse_text(server.ops.get("/metrics").text)}
+    assert families["byoc_sessions_active"].type == "gauge"
+    assert families["byoc_frame_latency_ms"].type == "histogram"
+    assert families["byoc_gpu_memory_bytes"].type == "gauge"
+    assert families["byoc_errors"].type == "counter"
+    errors = {sample.labels["type"]: sample.value for sample in families["byoc_errors"].samples}
+    assert set(errors) == set(ERROR_TYPES)
+    assert errors.pop("nvml") <= 1, "the driver may be missing here, which counts once"
+    assert not any(errors.values())
+    assert families["byoc_capacity"].samples[0].value == 7
+
+
+def test_openmetrics_is_spoken_to_who_asks_for_it(server: Container) -> None:
+    headers = {"Accept": "application/openmetrics-text; version=1.0.0"}
+    answer = server.ops.get("/metrics", headers=headers)
+    assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
+    families = parse_openmetrics(answer.text)  # type: ignore[no-untyped-call]
+    assert "byoc_errors" in {family.name for family in families}
+    assert server.ops.get("/metrics").headers["Content-Type"].startswith("text/plain")

@@ -1,0 +1,59 @@
+"""What the container holds, as the kernel tells, and its own event loop."""
+
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from harness import PACKAGE, Container, eventually
+
+OBSERVED = ["-m", "observed"]
+"""How to start a server whose tasks can be counted."""
+
+
+def with_constants(module: str, **constants: float) -> list[str]:
+    """How to start a server that has others in this module, so that no test waits for long."""
+    lines = [f"{PACKAGE}.{module}.{name} = {value}" for name, value in constants.items()]
+    run = f"runpy.run_module({PACKAGE!r}, run_name='__main__')"
+    return ["-c", "\n".join([f"import runpy, {PACKAGE}.{module}", *lines, run])]
+
+
+class Holdings(NamedTuple):
+    """`sockets` are among the `files`; `shared` counts the mappings of shared memory."""
+
+    threads: int
+    files: int
+    sockets: int
+    shared: int
+
+
+def holdings(pid: int) -> Holdings:
+    folder = Path(f"/proc/{pid}")
+    files = []
+    for link in (folder / "fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            files.append(str(link.readlink()))
+    return Holdings(
+        threads=len(list((folder / "task").iterdir())),
+        files=len(files),
+        sockets=sum(file.startswith("socket:") for file in files),
+        shared=(folder / "maps").read_text().count("memfd:"),
+    )
+
+
+def tasks(server: Container) -> int:
+    """How many asyncio tasks it has now."""
+    before = len(server.events("observed"))
+    server.process.send_signal(signal.SIGUSR2)
+    (event,) = eventually(lambda: server.events("observed")[before:], "tasks counted")
+    return int(event["tasks"])
+
+
+def memory(pid: int) -> int:
+    """In bytes, its part of what it shares with the other process; without what files hold.
+
+    How much of libraries is charged to a process depends on who else uses them.
+    """
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    sizes = {name: int(size) for name, size, _ in map(str.split, lines)}
+    return 1024 * (sizes["Pss_Anon:"] + sizes["Pss_Shmem:"])

@@ -1,0 +1,66 @@
+"""What an orchestrator sees of a container that announces itself as a live runner."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import Future
+
+import httpx
+from aiohttp import web
+
+from harness import PACKAGE, Container, eventually
+from orchestrator.runners import Runner
+from orchestrator.server import Call, OrchestratorServer
+
+
+def runners(orchestrator: OrchestratorServer) -> list[Runner]:
+    """Those that it knows."""
+    return list(orchestrator.registry.runners)
+
+
+def registered(orchestrator: OrchestratorServer, other_than: Runner | None = None) -> Runner:
+    """The one runner, once there is one."""
+
+    def find() -> Runner | None:
+        return next((it for it in runners(orchestrator) if it is not other_than), None)
+
+    found = eventually(find, "registered")
+    assert found
+    return found
+
+
+def heartbeats(orchestrator: OrchestratorServer) -> list[Call]:
+    return [call for call in list(orchestrator.calls) if call.path == "/runners/heartbeat"]
+
+
+def accepted(orchestrator: OrchestratorServer) -> list[Call]:
+    return [call for call in heartbeats(orchestrator) if call.status == 200]
+
+
+def withdrawals(orchestrator: OrchestratorServer) -> list[Call]:
+    return [call for call in list(orchestrator.calls) if call.path.endswith("/unregister")]
+
+
+def no_room(answer: httpx.Response) -> bool:
+    """The orchestrator itself has refused a reservation (contract §5.3)."""
+    return (answer.status_code, answer.text) == (503, "no capacity available for runner\n")
+
+
+def drain_by(server: Container, how: str) -> Future[int]:
+    """By a signal of this name, or by the command, whose exit code comes in the end."""
+    if how != "command":
+        server.process.send_signal(getattr(signal, how))
+        return server.pool.submit(int)
+    ops_port = str(server.ops.base_url.port)
+    environment = os.environ | {"BYOC_OPS_PORT": ops_port, "BYOC_DRAIN_SECONDS": "30"}
+    return server.pool.submit(
+        subprocess.call, [sys.executable, "-m", PACKAGE, "drain"], env=environment
+    )
+
+
+async def take_time(request: web.Request) -> None:
+    """A fault: withdrawals are not done at once."""
+    if request.path.endswith("/unregister"):
+        await asyncio.sleep(0.4)
