@@ -1,15 +1,16 @@
-"""What is run in generated repositories, all of it before the first test asks for an outcome."""
+"""What is run in generated repositories, all of it when a test first asks for an outcome."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from harness import OPTIONS, Answers, Repository, programs
+from harness import OPTIONS, Repository, programs
 from programs.environment import AT_ONCE, CheckError, count, run, variables
-from programs.suites import Run, choose_runs, inject
+from programs.suites import Run, inject
 
 # Nothing imports it: uvicorn does, told by name.
 NOT_IMPORTED = "DEP002=httptools"
@@ -24,29 +25,20 @@ class Outcome:
     failures: dict[str, str] = field(default_factory=dict)
     summary: str = "no test passed"
 
-    def attempt(self, check: str, command: list[str], root: Path, given: dict[str, str]) -> str:
-        """What the command prints, if it succeeds."""
+    def attempt(self, check: str, command: list[str], root: Path, given: dict[str, str]) -> None:
         try:
-            return run(command, root, given)
+            output = run(command, root, given)
+            if check == "tests":
+                self.summary = count(output)
         except (CheckError, OSError) as error:
             self.failures[check] = str(error)
-            return ""
-
-    def tests(self, command: list[str], root: Path, given: dict[str, str]) -> None:
-        output = self.attempt("tests", command, root, given)
-        if output:
-            try:
-                self.summary = count(output)
-            except CheckError as error:
-                self.failures["tests"] = str(error)
 
     def __str__(self) -> str:
         failed = f", FAILED: {' '.join(self.failures)}" if self.failures else ""
         return self.summary + failed
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(NamedTuple):
     """The repositories that have one program in common."""
 
     repositories: list[Repository]
@@ -58,24 +50,23 @@ class Program:
         return " ".join("|".join(sorted(choices)) for choices in met.values())
 
 
-@dataclass(frozen=True)
-class Exercised:
+class Exercised(NamedTuple):
     """Every distinct program with the owner's tests, and every run of a deep suite."""
 
     owners: list[tuple[Program, Outcome]]
     suites: list[tuple[Run, Outcome]]
 
 
-def exercise(repository: Repository, root: Path, folder: Path) -> Outcome:
+def exercise(repository: Repository, root: Path) -> Outcome:
     """The owner's commands, as the README of the generated repository says."""
     outcome = Outcome()
     shutil.copytree(repository.root, root)
-    python = repository.answers["python_version"]
-    given = variables(repository, folder)
+    given = variables(repository, root.parent)
     environment = Path(given["UV_PROJECT_ENVIRONMENT"])
+    python = repository.answers["python_version"]
     packages = environment / "lib" / f"python{python}" / "site-packages"
     outcome.attempt("lint", ["uv", "run", "nox", "--session", "lint"], root, given)
-    outcome.tests(["uv", "run", "nox", "--session", "tests"], root, given)
+    outcome.attempt("tests", ["uv", "run", "nox", "--session", "tests"], root, given)
     is_python = f"import sys; assert '%d.%d' % sys.version_info[:2] == '{python}'"
     outcome.attempt("python", [str(environment / "bin" / "python"), "-c", is_python], root, given)
     # deptry sees in PYTHONPATH which package has which module.
@@ -84,38 +75,49 @@ def exercise(repository: Repository, root: Path, folder: Path) -> Outcome:
     return outcome
 
 
-def exercise_suite(chosen: Run, repository: Repository, folder: Path) -> Outcome:
-    """A deep suite, injected; with what it needs beside the owner's tests."""
+def exercise_suite(suite: str, repository: Repository, root: Path) -> Outcome:
+    """A deep suite, injected into a copy of the repository."""
     outcome = Outcome()
-    root = folder / chosen.name
     shutil.copytree(repository.root, root)
-    inject(chosen.suite, repository.answers, root / "deep")
-    given = variables(repository, folder) | {"PYTHONPATH": str(root / "deep")}
-    with_more = ["uv", "run", "--with=pytest-xdist"]
+    inject(suite, repository.answers, root / "deep")
+    given = variables(repository, root.parent) | {"PYTHONPATH": str(root / "deep")}
     outcome.attempt("types", ["uv", "run", "mypy", "deep"], root, given)
-    outcome.tests([*with_more, "pytest", "deep", *DISTRIBUTED], root, given)
+    distributed = ["uv", "run", "--with=pytest-xdist", "pytest", "deep", *DISTRIBUTED]
+    outcome.attempt("tests", distributed, root, given)
     return outcome
 
 
 @pytest.fixture(scope="session")
 def exercised(
-    repositories: list[Repository], tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    repositories: list[Repository],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Exercised:
+    """Of suites, those for which a test has been selected; programs if one asks for them."""
     folder = tmp_path_factory.mktemp("programs")
-
-    def repository(answers: Answers) -> Repository:
-        return next(each for each in repositories if each.answers == answers)
-
+    selected = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    parameters = [item.callspec.params for item in selected if hasattr(item, "callspec")]
+    asked = {params["run"].name: params["run"] for params in parameters if "run" in params}
+    runs: list[Run] = [*asked.values()]
+    found = programs(repositories) if any("run" not in params for params in parameters) else []
     with ThreadPoolExecutor(AT_ONCE, "environment") as pool:
         suites = [
-            (each, pool.submit(exercise_suite, each, repository(each.answers), folder))
-            for each in choose_runs()
+            (
+                chosen,
+                pool.submit(
+                    exercise_suite,
+                    chosen.suite,
+                    next(each for each in repositories if each.answers == chosen.answers),
+                    folder / chosen.name,
+                ),
+            )
+            for chosen in runs
         ]
         owners = [
-            (Program(group), pool.submit(exercise, group[0], folder / str(number), folder))
-            for number, group in enumerate(programs(repositories))
+            (Program(group), pool.submit(exercise, group[0], folder / str(number)))
+            for number, group in enumerate(found)
         ]
         return Exercised(
             [(program, done.result()) for program, done in owners],
-            [(each, done.result()) for each, done in suites],
+            [(chosen, done.result()) for chosen, done in suites],
         )

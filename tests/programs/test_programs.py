@@ -4,9 +4,10 @@ import pytest
 
 from harness import OPTIONS, Record, combinations
 from programs.conftest import Exercised
-from programs.suites import DEPENDS_ON, all_pairs, choose_runs, folder, pairs, tests, uncovered
+from programs.suites import DEPENDS_ON, Run, all_pairs, choose_runs, folder, pairs, tests, uncovered
 
 MOST_PROGRAMS = 72
+RUNS = choose_runs()
 
 
 def test_programs_are_few(exercised: Exercised, record_property: Record) -> None:
@@ -26,15 +27,12 @@ def test_every_program_passes(check: str, exercised: Exercised) -> None:
 
 
 @pytest.mark.parametrize("check", ["types", "tests"])
-@pytest.mark.parametrize("suite", DEPENDS_ON)
-def test_every_suite_passes(suite: str, check: str, exercised: Exercised) -> None:
-    failures = [
-        f"{run.name} in {' '.join(run.answers.values())}\n{outcome.failures[check]}"
-        for run, outcome in exercised.suites
-        if run.suite == suite and check in outcome.failures
-    ]
-    if failures:
-        pytest.fail("\n\n".join(failures), pytrace=False)
+@pytest.mark.parametrize("run", RUNS, ids=[run.name for run in RUNS])
+def test_suite_passes(run: Run, check: str, exercised: Exercised) -> None:
+    (outcome,) = (outcome for each, outcome in exercised.suites if each == run)
+    if check in outcome.failures:
+        where = " ".join(run.answers.values())
+        pytest.fail(f"in {where}\n{outcome.failures[check]}", pytrace=False)
 
 
 def test_every_combination_is_covered(exercised: Exercised, record_property: Record) -> None:
@@ -59,16 +57,14 @@ def test_every_combination_is_covered(exercised: Exercised, record_property: Rec
 
 def test_a_hole_is_seen() -> None:
     """Without any one of the runs some combination has a suite that is not run."""
-    runs = choose_runs()
-    assert uncovered(runs) == []
-    for run in runs:
-        assert uncovered(other for other in runs if other != run), run.name
+    assert uncovered(RUNS) == []
+    for run in RUNS:
+        assert uncovered(other for other in RUNS if other != run), run.name
 
 
 def test_all_pairs_of_choices_meet(record_property: Record) -> None:
-    runs = choose_runs()
-    met = {pair for run in runs for pair in pairs(run.answers)}
-    record_property("pairs of choices that meet", f"{len(met)} in {len(runs)} runs of suites")
+    met = {pair for run in RUNS for pair in pairs(run.answers)}
+    record_property("pairs of choices that meet", f"{len(met)} in {len(RUNS)} runs of suites")
     assert all_pairs() - met == set()
 
 
