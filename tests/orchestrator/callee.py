@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
-from harness import DEADLINE_SECONDS
+from emulator.container import DEADLINE_SECONDS
 
 
 class Request(NamedTuple):

@@ -81,7 +81,7 @@ def exercise_suite(suite: str, repository: Repository, root: Path) -> Outcome:
     shutil.copytree(repository.root, root)
     inject(suite, repository.answers, root / "deep")
     given = variables(repository, root.parent) | {"PYTHONPATH": str(root / "deep")}
-    outcome.attempt("types", ["uv", "run", "mypy", "deep"], root, given)
+    outcome.attempt("types", ["uv", "run", "mypy", "src", "deep"], root, given)
     distributed = ["uv", "run", "--with=pytest-xdist", "pytest", "deep", *DISTRIBUTED]
     outcome.attempt("tests", distributed, root, given)
     return outcome

@@ -6,7 +6,8 @@ import httpx
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from harness import FEWEST_POLLS, PACKAGE, Container, StartContainer, eventually, health_polls
+from emulator.container import PACKAGE, Container, StartContainer, eventually, health_polls
+from harness import FEWEST_POLLS
 from my_model.errors import ERROR_TYPES
 
 # SIGUSR2 blocks the main loop.

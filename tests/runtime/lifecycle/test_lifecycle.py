@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import DEADLINE_SECONDS, PACKAGE, Container, StartContainer, eventually, size, spawn
+from emulator.container import DEADLINE_SECONDS, PACKAGE, Container, StartContainer, eventually
+from harness import size, spawn
 from my_model.engine.supervisor import MAX_DELAY_SECONDS, longer
 from my_model.lifecycle import KEEP_ALIVE_SECONDS
 

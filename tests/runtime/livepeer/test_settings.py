@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import PACKAGE, ROOT, StartContainer, refuse_to_start
+from emulator.container import PACKAGE, StartContainer
+from harness import ROOT, refuse_to_start
 from my_model.settings import Settings, SettingsError, read_settings
 
 WRONG = [

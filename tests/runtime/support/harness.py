@@ -5,14 +5,11 @@ import subprocess
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from emulator.container import (
-    Container,
-    StartError,
-    run_container,
-)
+from emulator.container import Container, StartError, run_container
 from emulator.container import spawn as spawn_alone
 
 # The repository that these tests are put into.
@@ -51,6 +48,7 @@ def run_server(
 
 def refuse_to_start(folder: Path, **environment: str) -> tuple[int, str]:
     """The exit code and the words of a container that must not start."""
-    with pytest.raises(StartError) as refusal, run_server(folder, ready=False, **environment):
+    settings: dict[str, Any] = {"ready": False, **environment}
+    with pytest.raises(StartError) as refusal, run_server(folder, **settings):
         pass
     return refusal.value.exit_code, refusal.value.log

@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 LINGER_SECONDS = 0.5  # for what is still open after an answer, or when the server ends
+HANDSHAKE_SECONDS = 10
 CHECK_SECONDS = 0.02
 
 
@@ -27,7 +28,7 @@ class Listener:
         await self._runner.setup()
         assert self._runner.server
         self._handlers = self._runner.server
-        patience = LINGER_SECONDS if tls else None
+        patience = HANDSHAKE_SECONDS if tls else None
         self._server = await asyncio.get_running_loop().create_server(
             self._handlers, host, port, ssl=tls, ssl_handshake_timeout=patience
         )

@@ -19,7 +19,8 @@ import pytest
 from aiohttp import web
 
 from callee import Callee, Handler, run_callee
-from harness import DEADLINE_SECONDS, ROOT, eventually
+from emulator.container import DEADLINE_SECONDS, eventually
+from harness import ROOT
 from orchestrator.certificate import self_signed
 from orchestrator.server import OrchestratorServer, run_orchestrator
 

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 
 from callee import Callee
-from harness import DEADLINE_SECONDS
+from emulator.container import DEADLINE_SECONDS
 from orchestrator.server import OrchestratorServer
 
 SECRET = "orch-secret"

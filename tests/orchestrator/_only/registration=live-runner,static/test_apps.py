@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from callee import Callee, Handler, run_callee
-from harness import DEADLINE_SECONDS, eventually
+from emulator.container import DEADLINE_SECONDS, eventually
 from orchestrator.certificate import self_signed
 from orchestrator.server import OrchestratorServer, run_orchestrator
 from runner_client import PUBLIC, SECRET, Client, entry, is_refused, path

@@ -17,8 +17,9 @@ import pytest
 from aiohttp import web
 
 from callee import Callee, Handler, run_callee
+from emulator.container import DEADLINE_SECONDS, eventually
 from emulator.trickle import TrickleServer
-from harness import DEADLINE_SECONDS, ROOT, eventually
+from harness import ROOT
 from orchestrator.certificate import self_signed
 from orchestrator.node import Node
 from orchestrator.runners import QUEUE_LENGTH, Commands

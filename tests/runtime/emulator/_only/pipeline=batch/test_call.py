@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from emulator.container import DEADLINE_SECONDS, Container, eventually
 from emulator.door import add_options
-from harness import DATA, DEADLINE_SECONDS, ROOT, Container, eventually
+from harness import DATA, ROOT
 from known import run_known_server
 from orchestrator.server import OrchestratorServer, run_orchestrator
 

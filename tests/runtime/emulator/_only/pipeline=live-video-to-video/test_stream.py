@@ -11,8 +11,9 @@ from typing import Any
 import av
 import pytest
 
+from emulator.container import DEADLINE_SECONDS, Container, StartContainer, eventually
 from emulator.door import add_options
-from harness import DEADLINE_SECONDS, ROOT, Container, StartContainer, eventually, run_server
+from harness import ROOT, run_server
 from known import run_known_server
 from orchestrator.server import OrchestratorServer, run_orchestrator
 from streaming import BUNNY, BUNNY_FRAMES, bunny, frames, joined, pictures

@@ -7,7 +7,8 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from harness import Container, refuse_to_start
+from emulator.container import Container
+from harness import refuse_to_start
 from my_model.ops import gpu
 
 FAMILIES = ["byoc_gpu_memory_bytes", "byoc_gpu_memory_total_bytes"]

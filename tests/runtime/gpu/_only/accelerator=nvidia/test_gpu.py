@@ -20,7 +20,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
-from harness import StartContainer, eventually, refuse_to_start
+from emulator.container import StartContainer, eventually
+from harness import refuse_to_start
 from my_model.ops import gpu
 
 A, B = "GPU-aaaa-1111", "GPU-bbbb-2222"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import Container, StartContainer, eventually, run_server, size
+from emulator.container import Container, StartContainer, eventually
+from harness import run_server, size
 from jobs import do, send
 
 LIMIT = 1_000_000

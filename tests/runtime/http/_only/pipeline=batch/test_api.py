@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from harness import CAPABILITY, Container
+from emulator.container import Container
+from harness import CAPABILITY
 from jobs import do
 
 

@@ -11,7 +11,8 @@ import httpx
 import pytest
 from PIL import ExifTags, Image, ImageChops, ImageFilter, ImageStat
 
-from harness import DATA, PACKAGE, Container, run_server
+from emulator.container import PACKAGE, Container
+from harness import DATA, run_server
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import json
 
-from harness import Container, StartContainer, eventually
+from emulator.container import Container, StartContainer, eventually
 from jobs import do
 
 TOKEN = "a-token-that-nobody-may-see"

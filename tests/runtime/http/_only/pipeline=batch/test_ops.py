@@ -5,7 +5,8 @@ import threading
 import httpx
 import pytest
 
-from harness import FEWEST_POLLS, POLL_SECONDS, Container, eventually, health_polls
+from emulator.container import POLL_SECONDS, Container, eventually, health_polls
+from harness import FEWEST_POLLS
 from jobs import do, send
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from harness import Container, StartContainer, eventually, size
+from emulator.container import Container, StartContainer, eventually
+from harness import size
 from jobs import do
 from my_model.sse import MAX_LINE_BYTES, events
 

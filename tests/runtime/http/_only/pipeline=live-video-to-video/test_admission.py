@@ -8,8 +8,9 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from emulator.container import Container, eventually
 from emulator.trickle import TrickleServer
-from harness import Container, eventually, run_server
+from harness import run_server
 from streaming import Caller, bunny
 
 CLIP = bunny(size=(160, 90), frames=10, audio=False)

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from harness import DEADLINE_SECONDS, Container, eventually
+from emulator.container import DEADLINE_SECONDS, Container, eventually
 from streaming import Caller, bunny, frames
 
 CLIP = bunny(size=(160, 90), frames=30, audio=False)

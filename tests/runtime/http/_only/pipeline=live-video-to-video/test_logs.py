@@ -4,8 +4,8 @@ import json
 from contextlib import ExitStack
 
 from callback import PUBLIC, TOKEN, run_callback
+from emulator.container import DEADLINE_SECONDS, StartContainer, eventually
 from emulator.trickle import TrickleServer
-from harness import DEADLINE_SECONDS, StartContainer, eventually
 from streaming import MIME_TYPES, Caller, bunny
 
 CLIP = bunny(size=(160, 90), frames=10, audio=False)

@@ -5,15 +5,9 @@ from contextlib import ExitStack
 
 import pytest
 
+from emulator.container import DEADLINE_SECONDS, POLL_SECONDS, Container, eventually, health_polls
 from emulator.trickle import TrickleServer
-from harness import (
-    DEADLINE_SECONDS,
-    FEWEST_POLLS,
-    POLL_SECONDS,
-    Container,
-    eventually,
-    health_polls,
-)
+from harness import FEWEST_POLLS
 from streaming import Caller, bunny
 
 CLIP = bunny(size=(160, 90), frames=50, audio=False)

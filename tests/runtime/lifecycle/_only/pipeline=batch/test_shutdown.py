@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import DEADLINE_SECONDS, PACKAGE, Container, StartContainer, eventually, size
+from emulator.container import DEADLINE_SECONDS, PACKAGE, Container, StartContainer, eventually
+from harness import size
 from jobs import do, send
 
 LARGE_BODY = bytes(16_000_000)  # more than sockets hold: the answer comes while it is sent

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from emulator.container import DEADLINE_SECONDS, Container, StartContainer, eventually
 from emulator.trickle import TrickleServer
-from harness import DEADLINE_SECONDS, Container, StartContainer, eventually, run_server, size
+from harness import run_server, size
 from hostile import run_hostile_server
 from resources import with_constants
 from streaming import Caller, Clip, bunny, frames, joined, times

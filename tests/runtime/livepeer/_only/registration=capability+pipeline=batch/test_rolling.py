@@ -10,7 +10,7 @@ import httpx
 
 from announced import SECRET
 from capability_jobs import job, stream
-from harness import eventually
+from emulator.container import eventually
 from orchestrator.server import OrchestratorServer, run_orchestrator
 from registrations import is_known, known, run_registered
 

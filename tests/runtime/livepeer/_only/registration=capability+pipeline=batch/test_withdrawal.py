@@ -10,7 +10,8 @@ import pytest
 
 from announced import SECRET
 from capability_jobs import job, stream
-from harness import CAPABILITY, DEADLINE_SECONDS, Container, eventually
+from emulator.container import DEADLINE_SECONDS, Container, eventually
+from harness import CAPABILITY
 from orchestrator.server import OrchestratorServer, run_orchestrator
 from registrations import UNREGISTER, is_known, run_registered, words
 

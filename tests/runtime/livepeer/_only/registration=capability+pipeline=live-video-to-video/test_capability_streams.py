@@ -8,7 +8,7 @@ from aiohttp import web
 
 from announced import SECRET, wait_confirmed
 from capability_streams import Viewer
-from harness import DEADLINE_SECONDS, Container, eventually
+from emulator.container import DEADLINE_SECONDS, Container, eventually
 from orchestrator.server import OrchestratorServer, run_orchestrator
 from registrations import available, is_known, leak, registrations, run_registered
 from streaming import bunny, frames, joined, times

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from announced import SECRET
 from capability_streams import Viewer
-from harness import DEADLINE_SECONDS, Container, eventually
+from emulator.container import DEADLINE_SECONDS, Container, eventually
 from orchestrator.server import OrchestratorServer, run_orchestrator
 from registrations import UNREGISTER, known, run_registered, words
 from streaming import bunny, frames

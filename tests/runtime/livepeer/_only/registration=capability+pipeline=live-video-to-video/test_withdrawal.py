@@ -8,7 +8,8 @@ import pytest
 
 from announced import SECRET
 from capability_streams import Viewer
-from harness import CAPABILITY, DEADLINE_SECONDS, eventually
+from emulator.container import DEADLINE_SECONDS, eventually
+from harness import CAPABILITY
 from orchestrator.server import run_orchestrator
 from registrations import UNREGISTER, is_known, run_registered, words
 from streaming import bunny, frames

@@ -14,7 +14,8 @@ import pytest
 from aiohttp import web
 
 from announced import SECRET, attempts, run_announced, wait_confirmed
-from harness import CAPABILITY, DEADLINE_SECONDS, ROOT, Container, eventually, size
+from emulator.container import DEADLINE_SECONDS, Container, eventually
+from harness import CAPABILITY, ROOT, size
 from my_model.orchestrator import derive_token
 from orchestrator.server import OrchestratorServer, run_orchestrator
 from registrations import (

@@ -7,7 +7,8 @@ from contextlib import ExitStack
 import pytest
 
 from announced import SECRET, free_port, wait_confirmed
-from harness import CAPABILITY, Container, eventually
+from emulator.container import Container, eventually
+from harness import CAPABILITY
 from orchestrator.server import OrchestratorServer, run_orchestrator
 from registrations import (
     UNREGISTER,

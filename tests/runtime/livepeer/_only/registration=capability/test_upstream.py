@@ -9,7 +9,8 @@ import pytest
 from aiohttp import web
 
 from announced import SECRET, attempts, free_port, run_announced, wait_confirmed
-from harness import FEWEST_POLLS, Container, eventually, health_polls
+from emulator.container import Container, eventually, health_polls
+from harness import FEWEST_POLLS
 from orchestrator.server import Fault, OrchestratorServer, run_orchestrator
 from registrations import (
     PAUSE_SECONDS,

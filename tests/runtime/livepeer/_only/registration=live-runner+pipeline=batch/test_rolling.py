@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from announced import SECRET, run_announced
-from harness import eventually
+from emulator.container import eventually
 from heartbeats import registered, runners
 from orchestrator.server import OrchestratorServer, run_orchestrator
 from runner_client import Client

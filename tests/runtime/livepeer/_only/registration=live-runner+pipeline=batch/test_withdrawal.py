@@ -14,7 +14,8 @@ import pytest
 from aiohttp import web
 
 from announced import SECRET, run_announced
-from harness import Container, eventually, size
+from emulator.container import Container, eventually
+from harness import size
 from heartbeats import drain_by, heartbeats, no_room, registered, runners, take_time, withdrawals
 from orchestrator.server import OrchestratorServer, run_orchestrator
 from runner_client import Client

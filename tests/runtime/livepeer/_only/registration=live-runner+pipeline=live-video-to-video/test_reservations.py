@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 
 from announced import SECRET, free_port, run_announced
+from emulator.container import DEADLINE_SECONDS, PACKAGE, Container, eventually
 from guests import Guest, elsewhere, give_up, reserve
-from harness import DEADLINE_SECONDS, PACKAGE, Container, eventually
 from heartbeats import heartbeats, no_room, registered, runners
 from orchestrator.runners import Runner
 from orchestrator.server import OrchestratorServer, run_orchestrator

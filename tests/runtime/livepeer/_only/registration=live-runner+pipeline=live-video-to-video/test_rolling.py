@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from announced import SECRET, run_announced
+from emulator.container import DEADLINE_SECONDS, Container, eventually
 from guests import Guest
-from harness import DEADLINE_SECONDS, Container, eventually
 from heartbeats import registered, runners
 from orchestrator.server import run_orchestrator
 from streaming import bunny, frames

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from announced import SECRET, run_announced
+from emulator.container import DEADLINE_SECONDS, Container, eventually
 from guests import Guest, elsewhere, reserve
-from harness import DEADLINE_SECONDS, Container, eventually
 from heartbeats import drain_by, heartbeats, no_room, registered, runners, take_time, withdrawals
 from orchestrator.server import OrchestratorServer, run_orchestrator
 from streaming import bunny, frames

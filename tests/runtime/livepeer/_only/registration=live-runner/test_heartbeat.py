@@ -7,8 +7,9 @@ import pytest
 from aiohttp import web
 
 from announced import SECRET, free_port, run_announced, wait_confirmed
-from harness import Container, eventually
-from heartbeats import APP, MODE, accepted, heartbeats, registered, runners
+from emulator.container import Container, eventually
+from harness import APP, MODE
+from heartbeats import accepted, heartbeats, registered, runners
 from orchestrator.server import OrchestratorServer, run_orchestrator
 from runner_client import Client
 

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from announced import SECRET, attempts, free_port, run_announced, wait_confirmed
-from harness import PACKAGE, Container, eventually
+from emulator.container import PACKAGE, Container, eventually
 from heartbeats import accepted, heartbeats, registered, runners
 from orchestrator.server import Call, OrchestratorServer, run_orchestrator
 

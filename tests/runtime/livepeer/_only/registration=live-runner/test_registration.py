@@ -8,7 +8,8 @@ import pytest
 from aiohttp import web
 
 from announced import SECRET, attempts, free_port, run_announced, wait_confirmed
-from harness import Container, eventually, refuse_to_start, size
+from emulator.container import Container, eventually
+from harness import refuse_to_start, size
 from heartbeats import heartbeats, registered
 from my_model.settings import SettingsError, read_settings
 from orchestrator.certificate import self_signed

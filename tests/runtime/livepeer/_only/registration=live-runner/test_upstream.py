@@ -11,7 +11,8 @@ import pytest
 from aiohttp import web
 
 from announced import SECRET, attempts, run_announced, wait_confirmed
-from harness import FEWEST_POLLS, Container, eventually, health_polls
+from emulator.container import Container, eventually, health_polls
+from harness import FEWEST_POLLS
 from orchestrator.server import Fault, OrchestratorServer, run_orchestrator
 from work import working
 

@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from configured import QUICK, configure, entry, gone, open_sessions
-from harness import POLL_SECONDS, Container, StartContainer, eventually, run_server, size
+from emulator.container import POLL_SECONDS, Container, StartContainer, eventually
+from harness import run_server, size
 from orchestrator.server import OrchestratorServer, run_orchestrator
 from runner_client import Client
 

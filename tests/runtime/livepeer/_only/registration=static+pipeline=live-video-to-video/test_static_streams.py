@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from configured import QUICK, configure, entry, gone, open_sessions
+from emulator.container import DEADLINE_SECONDS, POLL_SECONDS, StartContainer, eventually
 from guests import Guest, reserve
-from harness import DEADLINE_SECONDS, POLL_SECONDS, StartContainer, eventually, run_server
+from harness import run_server
 from orchestrator.server import OrchestratorServer, run_orchestrator
 from streaming import bunny, frames
 

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from configured import QUICK, RUNNERS, configure, discovered, entry, gone
-from harness import APP, MODE, Container, StartContainer, eventually
+from emulator.container import Container, StartContainer, eventually
+from harness import APP, MODE
 from my_model.settings import Settings
 from orchestrator.server import run_orchestrator
 

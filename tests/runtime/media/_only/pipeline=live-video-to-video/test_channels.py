@@ -11,8 +11,9 @@ import httpx
 import numpy as np
 import pytest
 
+from emulator.container import DEADLINE_SECONDS, PACKAGE, Container, StartContainer, eventually
 from emulator.trickle import TrickleServer, run_trickle_server
-from harness import DEADLINE_SECONDS, PACKAGE, Container, StartContainer, eventually, run_server
+from harness import run_server
 from hostile import run_hostile_server
 from my_model import live, voice
 from my_model import trickle as channels

@@ -8,8 +8,8 @@ import av
 import pytest
 from av.container import InputContainer
 
+from emulator.container import Container, eventually
 from emulator.trickle import TrickleServer
-from harness import Container, eventually
 from streaming import Caller, Clip, Recorder, bunny, frames, joined, sound, times
 
 SMALL = (320, 180)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from emulator.container import DEADLINE_SECONDS, PACKAGE, Container, eventually
 from emulator.trickle import TrickleServer
-from harness import DEADLINE_SECONDS, PACKAGE, Container, eventually, run_server
+from harness import run_server
 from streaming import Caller, bunny, frames, joined
 
 FRAMES = 40
@@ -55,10 +56,7 @@ def send(
     with Caller(container, trickle, re.sub(r"\W+", "-", request.node.name)) as caller:
 
         def send(params: Any) -> Sent:
-            caller.begin(params)
-            caller.publish(clip, speed=SPEED).result(DEADLINE_SECONDS)
-            caller.end_input()
-            caller.wait_ended()
+            caller.play(clip, params=params, speed=SPEED)
             return Sent(decode(joined(clip)), caller)
 
         yield send
@@ -114,15 +112,14 @@ def test_parameters_change_while_the_stream_runs(
     clip = bunny(frames=FRAMES, size=(320, 180), audio=False)
     sent = decode(joined(clip))
     with Caller(container, trickle, f"changes-{len(body)}") as caller:
-        caller.begin({"invert": False})
+        caller.open({"invert": False})
         caller.publish(clip[:1], speed=SPEED).result(DEADLINE_SECONDS)
         eventually(lambda: caller.lines(), "the first picture is through")
         headers = {"X-Stream-Id": caller.id}
         container.jobs.post("/stream/params", content=body, headers=headers).raise_for_status()
         eventually(lambda: caller.events("params_updated"), "updated")
         caller.publish(clip[1:], speed=SPEED).result(DEADLINE_SECONDS)
-        caller.end_input()
-        caller.wait_ended()
+        caller.finish()
         received = decode(caller.output())
     assert len(received) == len(sent)
     assert np.abs(received[0] - sent[0]).mean() < LOSS

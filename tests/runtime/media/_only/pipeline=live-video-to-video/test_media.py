@@ -13,8 +13,8 @@ import pytest
 from av.container import InputContainer
 from numpy.typing import NDArray
 
+from emulator.container import DEADLINE_SECONDS, Container, StartContainer, eventually
 from emulator.trickle import TrickleServer
-from harness import DEADLINE_SECONDS, Container, StartContainer, eventually
 from streaming import Caller, bunny, frames, joined, sound, times
 
 SMALL = (320, 180)

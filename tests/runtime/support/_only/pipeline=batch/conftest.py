@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import Container, StartContainer, run_server
+from emulator.container import Container, StartContainer
+from harness import run_server
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from harness import Container
+from emulator.container import Container
 
 
 def do(server: Container, behaviour: str, **order: Any) -> httpx.Response:

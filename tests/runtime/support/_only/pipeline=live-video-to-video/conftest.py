@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from emulator.container import Container, StartContainer
 from emulator.trickle import TrickleServer, run_trickle_server
-from harness import Container, StartContainer, run_server
+from harness import run_server
 from streaming import Caller
 
 

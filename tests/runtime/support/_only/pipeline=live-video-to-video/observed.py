@@ -6,7 +6,7 @@ import runpy
 import signal
 import sys
 
-from harness import PACKAGE
+from emulator.container import PACKAGE
 
 
 def tell(*_: object) -> None:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from harness import PACKAGE, Container, eventually
+from emulator.container import PACKAGE, Container, eventually
 
 OBSERVED = ["-m", "observed"]
 """How to start a server whose tasks can be counted."""

@@ -16,8 +16,9 @@ import httpx
 from av.container import InputContainer, OutputContainer
 from av.video.frame import PictureType
 
+from emulator.container import DEADLINE_SECONDS, Container, eventually
 from emulator.trickle import Channel, TrickleServer
-from harness import DATA, DEADLINE_SECONDS, Container, eventually
+from harness import DATA
 
 BUNNY = DATA / "bigbuckbunny.mp4"
 BUNNY_FRAMES = 132

@@ -6,8 +6,9 @@ from typing import Any
 import httpx
 
 from announced import as_caller
+from emulator.container import DEADLINE_SECONDS
 from emulator.job_header import job_header
-from harness import CAPABILITY, DEADLINE_SECONDS
+from harness import CAPABILITY
 from orchestrator.server import OrchestratorServer
 from registrations import ask
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 
-from harness import Container
+from emulator.container import Container
 from orchestrator.server import OrchestratorServer
 from registrations import ask
 from streaming import Caller

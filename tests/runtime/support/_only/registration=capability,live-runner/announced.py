@@ -7,7 +7,8 @@ from pathlib import Path
 
 import httpx
 
-from harness import DEADLINE_SECONDS, Container, eventually, run_server
+from emulator.container import DEADLINE_SECONDS, Container, eventually
+from harness import run_server
 
 SECRET = "an-orchestrators-secret-that-nobody-may-see"
 

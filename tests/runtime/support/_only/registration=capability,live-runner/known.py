@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness import Container, eventually, run_server
+from emulator.container import Container, eventually
+from harness import run_server
 from orchestrator.server import OrchestratorServer
 
 SECRET = "orch-secret"

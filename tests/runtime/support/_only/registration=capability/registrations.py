@@ -8,8 +8,9 @@ from typing import Any
 import httpx
 
 from announced import SECRET, as_caller, run_announced, wait_confirmed
+from emulator.container import Container, eventually
 from emulator.job_header import job_header
-from harness import CAPABILITY, Container, eventually
+from harness import CAPABILITY
 from orchestrator.capabilities import Capability
 from orchestrator.server import Call, OrchestratorServer
 

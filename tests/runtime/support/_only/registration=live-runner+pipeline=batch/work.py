@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from harness import DEADLINE_SECONDS, Container
+from emulator.container import DEADLINE_SECONDS, Container
 from orchestrator.server import OrchestratorServer
 from runner_client import Client
 

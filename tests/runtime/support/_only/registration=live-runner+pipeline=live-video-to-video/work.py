@@ -4,8 +4,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from emulator.container import DEADLINE_SECONDS, Container
 from guests import Guest, elsewhere
-from harness import DEADLINE_SECONDS, Container
 from orchestrator.server import OrchestratorServer
 from streaming import bunny, frames
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 
+from emulator.container import DEADLINE_SECONDS, Container
 from emulator.trickle import run_trickle_server
-from harness import DEADLINE_SECONDS, Container
 from orchestrator.server import OrchestratorServer
 from runner_client import Client
 from streaming import Caller

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 import httpx
 from aiohttp import web
 
-from harness import PACKAGE, Container, eventually
+from emulator.container import PACKAGE, Container, eventually
 from orchestrator.runners import Runner
 from orchestrator.server import Call, OrchestratorServer
 

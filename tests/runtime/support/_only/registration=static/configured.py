@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from harness import ROOT, Container, eventually
+from emulator.container import Container, eventually
+from harness import ROOT
 from orchestrator.server import OrchestratorServer
 from runner_client import Client
 

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness import ROOT, Container, run_server
+from emulator.container import Container
+from harness import ROOT, run_server
 from orchestrator.server import OrchestratorServer
 
 RUNNERS = ROOT / "runners.json"

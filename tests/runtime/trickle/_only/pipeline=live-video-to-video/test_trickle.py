@@ -22,8 +22,8 @@ from livepeer_gateway.media_publish import MediaPublish, MediaPublishConfig, Vid
 from livepeer_gateway.trickle_publisher import TricklePublisher, TricklePublisherTerminalError
 from livepeer_gateway.trickle_subscriber import TrickleSubscriber
 
+from emulator.container import DEADLINE_SECONDS, eventually
 from emulator.trickle import TrickleServer, run_trickle_server
-from harness import DEADLINE_SECONDS, eventually
 from orchestrator.certificate import self_signed
 
 

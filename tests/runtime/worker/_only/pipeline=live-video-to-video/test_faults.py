@@ -13,8 +13,9 @@ import av
 import numpy as np
 import pytest
 
+from emulator.container import DEADLINE_SECONDS, Container, StartContainer, eventually
 from emulator.trickle import TrickleServer
-from harness import DEADLINE_SECONDS, Container, StartContainer, eventually, run_server, size
+from harness import run_server, size
 from streaming import Caller, Clip, bunny, frames, joined, times
 
 SMALL = (160, 90)
@@ -321,7 +322,9 @@ def test_parameters_that_come_while_the_model_is_away_are_kept(
     server: Container, callers: list[Caller], release: Path
 ) -> None:
     caller = callers[0]
-    caller.open({"do": "invert"})
+    caller.open(INVERT)
+    send([caller], CLIP)
+    eventually(lambda: caller.status()["frames_out"] == 75, "the model has the session")
     os.kill(server.worker(), signal.SIGKILL)
     eventually(lambda: faults(caller), "model away")
     headers = {"X-Stream-Id": caller.id}
@@ -329,9 +332,10 @@ def test_parameters_that_come_while_the_model_is_away_are_kept(
     assert answer.status_code == 200
     release.touch()
     eventually(lambda: caller.events("params_updated"), "parameters taken")
-    send([caller], SHORT_CLIP)
+    send([caller], NEXT_CLIP)
     caller.finish()
-    assert looks(frames(joined(SHORT_CLIP)), frames(caller.output())) == 25 * "p"
+    sent = frames(joined(CLIP)) + frames(joined(NEXT_CLIP))
+    assert looks(sent, frames(caller.output())) == 75 * "i" + 25 * "p"
 
 
 def test_parameters_that_kill_are_not_tried_again(

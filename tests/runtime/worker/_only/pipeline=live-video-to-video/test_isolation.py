@@ -9,8 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from emulator.container import DEADLINE_SECONDS, Container, eventually, health_polls
 from emulator.trickle import TrickleServer, run_trickle_server
-from harness import DEADLINE_SECONDS, Container, eventually, health_polls, run_server
+from harness import run_server
 from hostile import run_hostile_server
 from orchestrator.certificate import self_signed
 from resources import OBSERVED, Holdings, holdings, tasks

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from av import FFmpegError
 
+from emulator.container import Container, StartContainer
 from emulator.trickle import TrickleServer
-from harness import Container, StartContainer, refuse_to_start, run_server
+from harness import refuse_to_start, run_server
 from my_model.media.codec import try_encoder
 from streaming import Caller, bunny, frames, joined, sound, times
 

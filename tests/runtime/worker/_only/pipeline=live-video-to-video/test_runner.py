@@ -10,8 +10,9 @@ import pytest
 from livepeer_gateway import LiveVideoToVideo, MediaPublishConfig, VideoOutputConfig
 
 from callback import PUBLIC, TOKEN, Callback, run_callback
+from emulator.container import DEADLINE_SECONDS, Container, StartContainer, eventually
 from emulator.trickle import TrickleServer
-from harness import DEADLINE_SECONDS, Container, StartContainer, eventually, run_server
+from harness import run_server
 from streaming import Caller, bunny, frames, joined, pictures, times
 
 LEGACY = "/live-video-to-video"
