@@ -71,6 +71,8 @@ class LiveSession:
         self.channels = channels
         self._settings, dispatcher, metrics, encoder = live
         self._release = release
+        # Who creates channels keeps them: callers need not write on them (contract §5.4).
+        self._keep_seconds = KEEP_ALIVE_SECONDS if release else None
         count_lost = metrics.errors.labels(type="transport").inc
         self._events = Events(count_lost)
         self._data = Data(count_lost)
@@ -189,7 +191,8 @@ class LiveSession:
 
     async def _read_input(self) -> None:
         try:
-            async with aclosing(subscribe(self.channels.subscribe_url)) as segments:
+            url, keep = self.channels.subscribe_url, self._keep_seconds
+            async with aclosing(subscribe(url, keep_alive_seconds=keep)) as segments:
                 async for segment in segments:
                     async for data in chunks(segment):
                         self._received = time.monotonic()
@@ -203,7 +206,8 @@ class LiveSession:
         if url is None:
             return
         try:
-            async with aclosing(subscribe(url, MAX_CONTROL_BYTES)) as segments:
+            keep = self._keep_seconds
+            async with aclosing(subscribe(url, MAX_CONTROL_BYTES, keep)) as segments:
                 async for segment in segments:
                     message = b"".join([data async for data in chunks(segment)])
                     if message:
@@ -211,7 +215,10 @@ class LiveSession:
                         self._obey(message)
         except ChannelLostError:
             self._dialogue.fail(JobError("transport", "the control channel can't be reached"))
-        self.stop("control_closed")
+        if self._release is None:
+            self.stop("control_closed")
+        else:
+            log.info("control channel gone")
 
     def _obey(self, message: bytes) -> None:
         """Parameters, as a gateway repeats them after it has changed orchestrators (§3.4)."""
@@ -248,6 +255,7 @@ class LiveSession:
                 pass
             return
         channel = Publisher(self.channels.publish_url, "video/mp2t")
+        begun = time.monotonic()
         try:
             while True:
                 try:
@@ -255,12 +263,16 @@ class LiveSession:
                         chunk = await self._pipeline.sink.get()
                 except TimeoutError:
                     await channel.keep_alive()
+                    begun = float("-inf")
                     continue
                 if chunk is None:
                     break
                 data, begins = chunk
-                if begins:
+                # Sound whose pictures have stopped has no keyframe to begin with, and what comes
+                # after an empty segment may have none.
+                if begins or time.monotonic() - begun > KEEP_ALIVE_SECONDS:
                     await channel.begin()
+                    begun = time.monotonic()
                 await channel.write(data)
         except ChannelClosedError:
             pass

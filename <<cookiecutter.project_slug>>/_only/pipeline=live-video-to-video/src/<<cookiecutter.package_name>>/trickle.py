@@ -26,6 +26,7 @@ LOST_SECONDS = 30
 RETRY_SECONDS = 0.5
 DELIVER_SECONDS = 1
 DELETE_SECONDS = 0.5
+TOUCH_SECONDS = 5
 # A channel that is closed keeps nothing for readers who have not asked for the last segment yet.
 LINGER_SECONDS = 0.3
 POLL_SECONDS = 0.02
@@ -146,17 +147,28 @@ class Publisher:
         return False
 
 
-async def subscribe(url: str, max_bytes: int = MAX_SEGMENT_BYTES) -> AsyncGenerator[SegmentReader]:
+async def subscribe(
+    url: str, max_bytes: int = MAX_SEGMENT_BYTES, keep_alive_seconds: float | None = None
+) -> AsyncGenerator[SegmentReader]:
     """The segments from the current one to the end of the channel.
 
-    Raises ChannelLostError. What the SDK gives up after some tries is tried again.
+    Raises ChannelLostError. What the SDK gives up after some tries is tried again. The channel is
+    kept alive when no segment begins for `keep_alive_seconds`.
     """
     position = CURRENT
     reached = time.monotonic()
     while True:
         async with TrickleSubscriber(url, start_seq=position, max_bytes=max_bytes) as subscriber:
             missed = 0
-            while (segment := await subscriber.next()) is not None:
+            while True:
+                next_one = asyncio.ensure_future(subscriber.next())
+                try:
+                    while not (await asyncio.wait([next_one], timeout=keep_alive_seconds))[0]:
+                        await touch(url)
+                finally:
+                    next_one.cancel()
+                if (segment := next_one.result()) is None:
+                    break
                 missed = misses(subscriber.get_stats())
                 position = segment.seq() + 1 if segment.seq() >= 0 else CURRENT
                 try:
@@ -170,6 +182,23 @@ async def subscribe(url: str, max_bytes: int = MAX_SEGMENT_BYTES) -> AsyncGenera
         if time.monotonic() - reached > LOST_SECONDS:
             raise ChannelLostError
         await asyncio.sleep(RETRY_SECONDS)
+
+
+async def touch(url: str) -> None:
+    """Keep a channel alive that somebody else writes, by ending once more a segment that is over.
+
+    A new one would take the number that the writer uses next, and what is written there would be
+    ignored (contract §4.1). Only where there is none yet, number 0 is taken: who asks the server
+    for the next number loses nothing.
+    """
+    timeout = aiohttp.ClientTimeout(total=TOUCH_SECONDS)
+    # Who follows the channel learns of its end; whatever else fails is tried again in time.
+    with suppress(aiohttp.ClientError, TimeoutError, LookupError, ValueError):
+        async with aiohttp.ClientSession(url.rstrip("/") + "/", timeout=timeout) as http:
+            async with http.get("next", ssl=False) as answer:
+                latest = int(answer.headers["Lp-Trickle-Latest"])
+            async with http.post(str(max(latest - 1, 0)), ssl=False):
+                pass
 
 
 def misses(stats: TrickleSubscriberStats) -> int:

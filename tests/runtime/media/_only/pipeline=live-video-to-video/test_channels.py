@@ -11,6 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
+from callback import run_callback
 from emulator.container import DEADLINE_SECONDS, PACKAGE, Container, StartContainer, eventually
 from emulator.trickle import TrickleServer, run_trickle_server
 from harness import run_server
@@ -19,7 +20,7 @@ from my_model import live, voice
 from my_model import trickle as channels
 from my_model.trickle import Publisher
 from resources import with_constants
-from streaming import Caller, Clip, bunny, frames, joined, times
+from streaming import Caller, Clip, bunny, frames, joined, sound, times
 
 SIZE = (160, 90)
 CLIP = bunny(size=SIZE, frames=25, audio=False)
@@ -31,6 +32,7 @@ ALIVE = b'{"keep":"alive"}'
 # nothing begins for 5 minutes (contract §3.6, §3.7).
 MOST_SECONDS_BETWEEN_HEARTBEATS = 10
 IDLE_SECONDS, SWEPT_SECONDS = 300, 1.5
+PACKET_BYTES, PICTURES_PID = 188, 256
 GONE = b"HTTP/1.1 470 Gone\r\nLp-Trickle-Latest: 5\r\nContent-Length: 0\r\n\r\n"
 
 # A container that keeps its channels alive more often, so that tests need not take minutes.
@@ -147,6 +149,79 @@ def test_idle_channels_are_kept(start_server: StartContainer) -> None:
         caller.stop()
         (stopped,) = eventually(lambda: caller.events("stopped"), "stopped")
         assert stopped["reason"] == "stopped"
+
+
+@pytest.fixture
+def swept(start_server: StartContainer) -> Iterator[Caller]:
+    """Of a session whose channels the container has made, at a server that sweeps them."""
+    with (
+        run_trickle_server(idle_seconds=2 * SWEPT_SECONDS, sweep_seconds=0.1) as trickle,
+        run_callback(trickle) as orchestrator,
+        start_server(arguments=["-c", LIVELY], **PATIENT) as server,
+        Caller(server, trickle, "swept") as caller,
+    ):
+        answer = server.jobs.post("/stream/start", headers=orchestrator.headers("swept"))
+        assert answer.status_code == 200, answer.text
+        yield caller
+
+
+def test_control_on_which_nothing_is_written_is_kept(swept: Caller) -> None:
+    """Whoever made the channels keeps them alive (contract §5.4)."""
+    clip = bunny(size=SIZE, frames=225, audio=False)
+    eventually(lambda: swept.input.segments, "input subscribed")
+    swept.publish(clip).result(DEADLINE_SECONDS)
+    # The channel is still heard, and nobody's number was taken meanwhile.
+    swept.catch_up()
+    swept.control(b'{"a": 1}')
+    swept.control(b'{"b": 2}')
+    eventually(lambda: len(swept.events("params_updated")) == 2)
+    swept.finish()
+    assert times(frames(swept.output())) == times(frames(joined(clip)))
+    assert swept.stopped()["reason"] == "input_ended"
+    assert swept.events("error") == []
+    assert swept.server.events("control message ignored") == []
+
+
+def test_channels_that_were_used_are_kept_without_a_number_of_theirs(swept: Caller) -> None:
+    """Writers count for themselves: what comes with a number that is taken would be ignored."""
+    eventually(lambda: swept.input.segments, "input subscribed")
+    send(swept)
+    swept.control(b'{"a": 1}')
+    eventually(lambda: swept.events("params_updated"))
+    ending = time.monotonic() + 5 * SWEPT_SECONDS
+    eventually(lambda: time.monotonic() > ending)
+    swept.control(b'{"b": 2}')
+    eventually(lambda: len(swept.events("params_updated")) == 2)
+    send(swept, NEXT_CLIP)
+    swept.finish()
+    assert times(frames(swept.output())) == times(frames(joined(CLIP + NEXT_CLIP)))
+
+
+def test_input_that_has_not_begun_is_kept(swept: Caller) -> None:
+    ending = time.monotonic() + 5 * SWEPT_SECONDS
+    eventually(lambda: time.monotonic() > ending)
+    swept.catch_up()
+    send(swept)
+    swept.finish()
+    assert times(frames(swept.output())) == times(frames(joined(CLIP)))
+
+
+def test_the_output_is_kept_when_the_pictures_stop(swept: Caller) -> None:
+    """Sound alone has no keyframe to begin a segment with."""
+    clip = bunny(size=SIZE)
+    first, *others = clip
+    without = [[(at, only_sound(data)) for at, data in segment] for segment in others]
+    eventually(lambda: swept.input.segments, "input subscribed")
+    swept.publish([first, *without]).result(DEADLINE_SECONDS)
+    swept.finish()
+    assert swept.stopped()["reason"] == "input_ended"
+    assert sound(swept.output()) == sound(joined(clip))
+
+
+def only_sound(data: bytes) -> bytes:
+    """Without the packets of the pictures."""
+    packets = [data[at : at + PACKET_BYTES] for at in range(0, len(data), PACKET_BYTES)]
+    return b"".join(one for one in packets if int.from_bytes(one[1:3]) & 0x1FFF != PICTURES_PID)
 
 
 def test_words_too_many_cost_the_oldest_and_are_counted() -> None:

@@ -133,7 +133,6 @@ def test_the_official_sdk_is_served(
     ("key", "reason"),
     [
         ("subscribe_url", "input_ended"),
-        ("control_url", "control_closed"),
         ("publish_url", "output_closed"),
     ],
 )
@@ -151,6 +150,23 @@ def test_a_session_ends_with_its_channels(
         eventually(lambda: caller.events("stopped"), "stopped")
         assert caller.stopped()["reason"] == reason
         eventually(lambda: orchestrator.stopped == ["released"], "given back")
+
+
+def test_a_session_does_without_control(
+    server: Container, trickle: TrickleServer, orchestrator: Callback
+) -> None:
+    """Its callers need not write on it; the end of the session closes the input, too."""
+    with Caller(server, trickle, "alone") as caller:
+        assert start(server, orchestrator, "alone").status_code == 200
+        eventually(lambda: caller.input.segments, "input subscribed")
+        caller.publish(CLIP, speed=10).result(DEADLINE_SECONDS)
+        caller.close("control_url")
+        eventually(lambda: server.events("control channel gone"), "noticed")
+        caller.publish(NEXT_CLIP, speed=10).result(DEADLINE_SECONDS)
+        caller.finish()
+        assert times(frames(caller.output())) == times(frames(joined(CLIP + NEXT_CLIP)))
+        assert caller.stopped()["reason"] == "input_ended"
+        assert caller.events("error") == []
 
 
 def test_an_explicit_stop_leaves_the_reservation(
