@@ -64,6 +64,11 @@ class Dialogue:
             self._told[error.type] = now
             self._tell(error)
 
+    def changed(self, error: JobError) -> None:
+        """The input's streams have changed, which has been counted: an event, and the end."""
+        self._tell(error)
+        self._stop("input_changed")
+
     def _tell(self, error: JobError) -> None:
         fault = {"type": error.type, "field": error.field, "message": error.message}
         log.warning("session fault", session_id=self._session_id, **fault)

@@ -174,7 +174,7 @@ def test_control_on_which_nothing_is_written_is_kept(swept: Caller) -> None:
     swept.catch_up()
     swept.control(b'{"a": 1}')
     swept.control(b'{"b": 2}')
-    eventually(lambda: len(swept.events("params_updated")) == 2)
+    eventually(lambda: len(swept.events("params_updated")) == 2, "params_updated")
     swept.finish()
     assert times(frames(swept.output())) == times(frames(joined(clip)))
     assert swept.stopped()["reason"] == "input_ended"
@@ -187,11 +187,11 @@ def test_channels_that_were_used_are_kept_without_a_number_of_theirs(swept: Call
     eventually(lambda: swept.input.segments, "input subscribed")
     send(swept)
     swept.control(b'{"a": 1}')
-    eventually(lambda: swept.events("params_updated"))
+    eventually(lambda: swept.events("params_updated"), "params_updated")
     ending = time.monotonic() + 5 * SWEPT_SECONDS
-    eventually(lambda: time.monotonic() > ending)
+    eventually(lambda: time.monotonic() > ending, "the sweeper has passed")
     swept.control(b'{"b": 2}')
-    eventually(lambda: len(swept.events("params_updated")) == 2)
+    eventually(lambda: len(swept.events("params_updated")) == 2, "params_updated")
     send(swept, NEXT_CLIP)
     swept.finish()
     assert times(frames(swept.output())) == times(frames(joined(CLIP + NEXT_CLIP)))
@@ -199,7 +199,7 @@ def test_channels_that_were_used_are_kept_without_a_number_of_theirs(swept: Call
 
 def test_input_that_has_not_begun_is_kept(swept: Caller) -> None:
     ending = time.monotonic() + 5 * SWEPT_SECONDS
-    eventually(lambda: time.monotonic() > ending)
+    eventually(lambda: time.monotonic() > ending, "the sweeper has passed")
     swept.catch_up()
     send(swept)
     swept.finish()

@@ -18,6 +18,7 @@ from .source import ByteSource, PacketReader
 # Streams are known after a few packets. One that the input announces and does not send must not
 # hold up the others for long, and nobody needs the frame rate.
 OPTIONS = {"probesize": "262144", "analyzeduration": "1000000", "fpsprobesize": "0"}
+CHANGED = "the input's streams have changed, which is not supported: start a new session"
 
 log = structlog.get_logger()
 
@@ -38,6 +39,9 @@ class Output(Protocol):
 
     def failed(self, error: JobError) -> None: ...
 
+    def changed(self, error: JobError) -> None:
+        """Nothing that follows is read."""
+
     def ended(self) -> None: ...
 
 
@@ -55,8 +59,10 @@ class Decoder(threading.Thread):
 
     def run(self) -> None:
         try:
-            while not self._source.exhausted:
+            while not self._source.exhausted and not self._reader.changed:
                 self._read()
+            if self._reader.changed:
+                self._output.changed(JobError("bad_request", CHANGED, field="subscribe_url"))
         except Exception:
             log.exception("decoder failed")
             self._output.failed(JobError("internal", "the container failed on this input"))
@@ -64,10 +70,11 @@ class Decoder(threading.Thread):
             self._output.ended()
 
     def _read(self) -> None:
+        self._reader.restart()
         try:
             self._demux(open_container(self._reader, "r", format="mpegts", options=OPTIONS))
         except (FFmpegError, EOFError) as error:
-            if not self._source.exhausted:
+            if not self._source.exhausted and not self._reader.changed:
                 log.info("input unreadable", reason=str(error))
                 self._output.failed(JobError("bad_request", "the input is no readable MPEG-TS"))
 
@@ -89,6 +96,11 @@ class Decoder(threading.Thread):
         self._output.layout(container, video, audio)
         for packet in container.demux([s for s in (video, audio) if s is not None]):
             if packet.stream is audio:
+                # Sound goes on as it came; a change that damage has hidden must not have pictures
+                # go the same way.
+                if audio.type != "audio":
+                    self._reader.changed = True
+                    return
                 if packet.dts is not None:
                     self._output.audio(packet)
             else:

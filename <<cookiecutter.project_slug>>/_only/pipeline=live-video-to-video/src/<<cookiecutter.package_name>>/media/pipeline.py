@@ -26,6 +26,8 @@ class Listener(Protocol):
 
     def failed(self, error: JobError) -> None: ...
 
+    def changed(self, error: JobError) -> None: ...
+
     def said(self, reply: Reply) -> None: ...
 
     def accepted(self, task: Task) -> None: ...
@@ -96,6 +98,10 @@ class Pipeline:
 
     def audio(self, packet: MediaPacket) -> None:
         self._encoder.audio(packet)
+
+    def changed(self, error: JobError) -> None:
+        self._metrics.errors.labels(type=error.type).inc()
+        self._tell(self._listener.changed, error)
 
     def ended(self) -> None:
         self._schedule.drain(self._feed)
