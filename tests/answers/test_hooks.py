@@ -58,7 +58,7 @@ def test_three_lines_say_what_to_do_next(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "Serve it:     cd fast-photo && uv run python -m fast_photo",
-        "Test it:      uvx nox -s tests",
+        "Test it:      uv run nox -s tests",
         "Then put your model into src/fast_photo/model.py; README.md says how.",
     ]
 
