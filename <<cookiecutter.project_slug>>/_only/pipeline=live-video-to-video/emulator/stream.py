@@ -1,6 +1,6 @@
 """The quick start: streams a clip through the container and writes what comes back.
 
-Without an orchestrator the channels are those of the stand-in beside it.
+Without an orchestrator the channels are those of the server beside it.
 """
 
 import asyncio
