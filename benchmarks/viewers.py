@@ -17,7 +17,7 @@ import time
 from collections.abc import AsyncIterator
 
 import aiohttp
-from standins.trickle import TrickleServer
+from emulator.trickle import TrickleServer
 from streaming import Clip, bunny
 
 RATE = 30
