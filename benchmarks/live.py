@@ -12,13 +12,15 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness import TEMPLATE
+from harness import OPTIONS, TEMPLATE
+from programs.suites import inject
 
 from .alone import family, wait_for
 from .client import Call
 from .peers import SERVERS, Peer, Server, UnavailableError, clean_environment, start
 from .report import number, table
 
+DEFAULTS = {option: choices[0] for option, choices in OPTIONS.items()}
 SIZES = ("640x360", "1280x720")
 MOST_STREAMS = 16
 START_SECONDS = 30
@@ -65,7 +67,9 @@ def viewers(
     server: Server, project: Path, streams: int, size: str, seconds: int, *kill: object
 ) -> subprocess.Popen[str]:
     """benchmarks.viewers, which prints what it has seen."""
-    paths = [TEMPLATE, project, project / "tests"]
+    deep = project / "deep"
+    inject("media", DEFAULTS, deep)
+    paths = [TEMPLATE, project, deep]
     arguments = map(str, (server.port, streams, size, seconds, *kill))
     return subprocess.Popen(
         [project / ".venv" / "bin" / "python", "-m", "benchmarks.viewers", *arguments],

@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator
 
 import aiohttp
+
 from emulator.trickle import TrickleServer
 from streaming import Clip, bunny
 

@@ -15,6 +15,7 @@ import sys
 import time
 
 import uvloop
+
 from my_model.engine.job import Job
 from my_model.engine.lane import Lane
 from my_model.engine.messages import WorkerOptions

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.servers.behaviour import act
+
 from my_model.engine.interface import Binary, Request
 
 

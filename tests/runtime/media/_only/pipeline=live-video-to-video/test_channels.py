@@ -256,8 +256,8 @@ def test_lines_of_data_share_a_segment(
         task = asyncio.create_task(data.publish(publisher))
         for line in ("1", "2"):
             data.put(line)
-        await asyncio.to_thread(eventually, lambda: first() == (b"1\n2\n", False))
-        await asyncio.to_thread(eventually, lambda: first() == (b"1\n2\n", True))
+        await asyncio.to_thread(eventually, lambda: first() == (b"1\n2\n", False), "lines")
+        await asyncio.to_thread(eventually, lambda: first() == (b"1\n2\n", True), "the end")
         data.put("3")
         data.end()
         await task

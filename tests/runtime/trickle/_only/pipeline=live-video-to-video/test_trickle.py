@@ -414,7 +414,7 @@ def test_sdk_subscriber_that_comes_late_jumps_to_what_is_next(
     async def scenario() -> None:
         async with TrickleSubscriber(url, start_seq=0) as subscriber:
             late = asyncio.create_task(read(subscriber))
-            await asyncio.to_thread(eventually, lambda: subscriber.get_stats().get_470_reset)
+            await asyncio.to_thread(eventually, lambda: subscriber.get_stats().get_470_reset, "470")
             await asyncio.to_thread(client.post, f"{url}/7", content=b"seven")
             assert await late == b"seven"
 
@@ -518,7 +518,9 @@ def test_sdk_media_publish_to_media_output(server: TrickleServer) -> None:
             watching = asyncio.create_task(watch())
             for index in range(sent):
                 await publish.write_frame(picture(index))
-            await asyncio.to_thread(eventually, lambda: output.get_stats().segments_consumed == 4)
+            await asyncio.to_thread(
+                eventually, lambda: output.get_stats().segments_consumed == 4, "four read"
+            )
             await publish.close()
             return await watching
 
