@@ -95,10 +95,14 @@ def exercised(
 ) -> Exercised:
     """Of suites, those for which a test has been selected; programs if one asks for them."""
     folder = tmp_path_factory.mktemp("programs")
-    selected = [item for item in request.session.items if isinstance(item, pytest.Function)]
-    parameters = [item.callspec.params for item in selected if hasattr(item, "callspec")]
-    asked = {params["run"].name: params["run"] for params in parameters if "run" in params}
-    runs: list[Run] = [*asked.values()]
+    asking = [
+        getattr(item, "callspec", None)
+        for item in request.session.items
+        if request.fixturename in getattr(item, "fixturenames", ())
+    ]
+    parameters = [callspec.params if callspec else {} for callspec in asking]
+    asked = [one for params in parameters if isinstance(one := params.get("run"), Run)]
+    runs = list({one.name: one for one in asked}.values())
     found = programs(repositories) if any("run" not in params for params in parameters) else []
     with ThreadPoolExecutor(AT_ONCE, "environment") as pool:
         suites = [
