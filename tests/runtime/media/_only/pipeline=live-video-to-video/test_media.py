@@ -4,18 +4,21 @@ import io
 from collections.abc import Iterator
 from contextlib import ExitStack
 from fractions import Fraction
+from functools import cache
 from itertools import chain, pairwise
+from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import pytest
-from av.container import InputContainer
+from av.bitstream import BitStreamFilterContext
+from av.container import InputContainer, OutputContainer
 from numpy.typing import NDArray
 
 from emulator.container import DEADLINE_SECONDS, Container, StartContainer, eventually
 from emulator.trickle import TrickleServer
-from streaming import Caller, bunny, frames, joined, sound, times
+from streaming import Caller, Clip, Recorder, bunny, frames, joined, sound, times
 
 SMALL = (320, 180)
 SECOND = 90_000
@@ -226,21 +229,106 @@ def test_pictures_of_sessions_are_kept_apart(server: Container, trickle: Trickle
 
 
 def test_a_picture_that_is_too_large(start_server: StartContainer, trickle: TrickleServer) -> None:
-    """It passes the model by; smaller ones do not."""
-    large, small = bunny(size=(480, 270), frames=25), bunny(size=SMALL, first=25, frames=25)
-    limit = str(3 * 480 * 270 - 1)
+    """It is refused, wherever it comes in the stream; the sound and smaller ones go on."""
+    width, height = 480, 270
+    small, next_small = (bunny(size=SMALL, first=first, frames=25) for first in (0, 50))
+    large = bunny(size=(width, height), first=25, frames=25)
+    with start_server(
+        BYOC_MAX_BODY_BYTES=str(3 * width * height - 1), BYOC_MAX_LATENCY_SECONDS="20"
+    ) as server:
+        for name, clips in {
+            "first": [large, next_small],
+            "later": [small, large, next_small],
+        }.items():
+            counted = server.errors("bad_request")
+            with Caller(server, trickle, name) as caller:
+                caller.play(*clips, params={"do": "invert"})
+                error = caller.events("error")[0]["error"]
+                assert error["type"] == "bad_request"
+                assert "480x270" in error["message"]
+                assert "BYOC_MAX_BODY_BYTES" in error["message"]
+                assert server.errors("bad_request") == counted + 25
+                allowed = [clip for clip in clips if clip is not large]
+                given = list(chain(*(frames(joined(clip)) for clip in allowed)))
+                got = frames(caller.output())
+                assert times(got) == times(given)
+                for one, other in zip(given, got, strict=True):
+                    assert same(255 - rgb(one), rgb(other))
+                assert len(sound(caller.output())) > 40 * len(clips)
+
+
+def test_a_picture_of_the_limit_is_taken(
+    start_server: StartContainer, trickle: TrickleServer
+) -> None:
+    clip = bunny(size=(482, 270), frames=10, audio=False)
+    limit = str(3 * 482 * 270)
     with (
         start_server(BYOC_MAX_BODY_BYTES=limit, BYOC_MAX_LATENCY_SECONDS="20") as server,
-        Caller(server, trickle, "too-large") as caller,
+        Caller(server, trickle, "limit") as caller,
     ):
-        caller.play(large, small, params={"do": "invert"})
-        error = caller.events("error")[0]["error"]
-        assert error["type"] == "bad_request"
-        assert "BYOC_MAX_BODY_BYTES" in error["message"]
-        assert server.errors("bad_request") == 25
-        assert server.metric("byoc_frames_unprocessed_total") == 25
-        assert caller.stopped()["frames_unprocessed"] == 25
-        given, got = frames(joined(large)) + frames(joined(small)), frames(caller.output())
-        assert times(got) == times(given)
-        assert same(rgb(given[0]), rgb(got[0]))
-        assert same(255 - rgb(given[-1]), rgb(got[-1]))
+        caller.play(clip)
+        assert caller.events("error") == []
+        assert times(frames(caller.output())) == times(frames(joined(clip)))
+
+
+@pytest.mark.parametrize("place", ["first", "later", "cropped"])
+def test_a_huge_picture_costs_little_memory(
+    start_server: StartContainer, trickle: TrickleServer, place: str
+) -> None:
+    """Before small ones, or between them; `cropped` to a size that is allowed."""
+    cropped = place == "cropped"
+    small, next_small = (
+        bunny(size=SMALL, first=first, frames=25, audio=False) for first in (0, 30)
+    )
+    with (
+        start_server(BYOC_MAX_LATENCY_SECONDS="20") as server,
+        Caller(server, trickle, "huge") as caller,
+    ):
+        caller.open({})
+        if place != "first":
+            caller.publish(small, speed=10).result(DEADLINE_SECONDS)
+            eventually(lambda: caller.status()["frames_out"] >= 20, "frames out")
+        before = peak_memory(server)
+        caller.publish(huge(6144, 6144, cropped=cropped)).result(DEADLINE_SECONDS)
+        caller.publish(next_small, speed=10).result(DEADLINE_SECONDS)
+        caller.finish()
+        assert "a picture of 6144x6144 is larger" in str(caller.events("error")[0])
+        assert times(frames(caller.output()))[-25:] == times(frames(joined(next_small)))
+        # One picture is of 57 MB, and of 113 MB once it is RGB.
+        assert peak_memory(server) - before < (150 if cropped else 50) * 1024
+
+
+def peak_memory(server: Container) -> int:
+    """Of the main process so far, in KiB."""
+    lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+
+@cache
+def huge(width: int, height: int, *, cropped: bool) -> Clip:
+    """Three flat pictures from 1 s on, each decodable alone; `cropped` shows a corner."""
+    recorder = Recorder()
+    with av.open(recorder, "w", format="mpegts", options={"mpegts_copyts": "1"}) as output:
+        assert isinstance(output, OutputContainer)
+        encoder: Any = output.add_stream("libx264", rate=25)
+        encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
+        encoder.options = {"preset": "ultrafast", "tune": "zerolatency"}
+        crop = (
+            BitStreamFilterContext(
+                f"h264_metadata=crop_right={width - 320}:crop_bottom={height - 180}", encoder
+            )
+            if cropped
+            else None
+        )
+        picture = av.VideoFrame(width, height, "yuv420p")
+        picture.pts, picture.time_base = SECOND, Fraction(1, SECOND)
+        (encoded,) = encoder.encode(picture)
+        for packet in crop.filter(encoded) if crop else [encoded]:
+            content = bytes(packet)
+            for number in range(3):
+                again = av.Packet(content)
+                again.pts = again.dts = SECOND + number * SECOND // 25
+                again.time_base, again.is_keyframe = Fraction(1, SECOND), True
+                again.stream = encoder
+                output.mux(again)
+    return [[(0, recorder.take())]]

@@ -11,7 +11,6 @@ from ..errors import ErrorType, JobError, WorkerLostError
 from ..ops.metrics import Metrics
 from ..settings import Settings
 from .exchange import Reply, Task
-from .frames import FrameTooLargeError
 from .lane import Lane
 from .process import WorkerProcess
 from .schedule import Feed, Frame, Receiver, Schedule
@@ -116,9 +115,6 @@ class Dispatcher:
             lane.put(picture)
             task = feed.task("frame", height=picture.height, width=picture.width)
             reply = self._exchange(lane, feed, task)
-        except FrameTooLargeError as error:
-            words = f"a picture is larger than BYOC_MAX_BODY_BYTES: {error}"
-            feed.receiver.failed(JobError("bad_request", words))
         except JobError as error:
             feed.receiver.failed(error)
         else:

@@ -32,7 +32,7 @@ class Lane:
         return lane
 
     def put(self, picture: VideoFrame) -> None:
-        """Copy an rgb24 picture to where the worker reads it; FrameTooLargeError if too large."""
+        """Copy an rgb24 picture to where the worker reads it."""
         plane = picture.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
         self.body.write(np.ascontiguousarray(rows[:, : 3 * picture.width]))

@@ -11,6 +11,7 @@ from collections import deque
 from typing import Literal, NamedTuple, Protocol
 
 from av import VideoFrame
+from av.rational import AVRational
 
 from .exchange import Task
 
@@ -22,10 +23,21 @@ MAX_UNENCODED = 4
 type DropReason = Literal["late", "model", "failed", "restart", "timestamp"]
 
 
+class Look(NamedTuple):
+    """How the input's video is to be shown."""
+
+    rate: AVRational | None
+    sample_aspect_ratio: AVRational
+    colorspace: int
+    color_primaries: int
+    color_trc: int
+
+
 class Frame(NamedTuple):
     """An rgb24 picture. It arrived, and is late after `due`, by the clock of time.monotonic()."""
 
     picture: VideoFrame
+    look: Look
     arrived: float
     due: float
 

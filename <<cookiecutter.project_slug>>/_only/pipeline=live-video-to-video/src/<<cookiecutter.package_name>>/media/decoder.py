@@ -5,19 +5,29 @@ import time
 from typing import Protocol
 
 import structlog
-from av import AudioStream, FFmpegError, VideoFrame, VideoStream
+from av import AudioStream, CodecContext, FFmpegError, VideoFrame, VideoStream
 from av import open as open_container
 from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import VideoReformatter
 
-from ..engine.schedule import DropReason, Frame
+from ..engine.schedule import DropReason, Frame, Look
 from ..errors import JobError
 from .muxer import MediaPacket
 from .source import ByteSource, PacketReader
 
 # Streams are known after a few packets. One that the input announces and does not send must not
-# hold up the others for long, and nobody needs the frame rate.
-OPTIONS = {"probesize": "262144", "analyzeduration": "1000000", "fpsprobesize": "0"}
+# hold up the others for long, and nobody needs the frame rate. Video is not decoded for it: its
+# headers say enough, and its pictures may be of any size.
+OPTIONS = {
+    "probesize": "262144",
+    "analyzeduration": "1000000",
+    "fpsprobesize": "0",
+    "codec_whitelist": "aac,aac_latm,ac3,eac3,dca,mp1float,mp2float,mp3float,opus,pcm_bluray,"
+    "s302m,truehd",
+}
+# libav pads rows by up to 63 pixels before it compares with its limit; few codecs have more rows.
+PADDING_PIXELS = 63 * 16_384
 CHANGED = "the input's streams have changed, which is not supported: start a new session"
 
 log = structlog.get_logger()
@@ -48,12 +58,21 @@ class Output(Protocol):
 class Decoder(threading.Thread):
     """Reads MPEG-TS until the source ends; what can't be read is told and skipped."""
 
-    def __init__(self, source: ByteSource, output: Output, max_latency_seconds: float) -> None:
+    def __init__(
+        self,
+        source: ByteSource,
+        output: Output,
+        *,
+        max_latency_seconds: float,
+        max_picture_bytes: int,
+    ) -> None:
         super().__init__(name="decoder", daemon=True)
         self._source = source
         self._reader = PacketReader(source, self._skipped)
         self._output = output
         self._max_latency = max_latency_seconds
+        self._max_bytes = max_picture_bytes
+        self._max_pixels = max_picture_bytes // 3 + PADDING_PIXELS
         self._reformatter = VideoReformatter()
         self._anchor = float("inf")
 
@@ -93,6 +112,7 @@ class Decoder(threading.Thread):
             self._output.failed(JobError("bad_request", words, field="subscribe_url"))
             video = None
         self._anchor = float("inf")
+        decoder: VideoCodecContext | None = None
         self._output.layout(container, video, audio)
         for packet in container.demux([s for s in (video, audio) if s is not None]):
             if packet.stream is audio:
@@ -103,29 +123,62 @@ class Decoder(threading.Thread):
                     return
                 if packet.dts is not None:
                     self._output.audio(packet)
-            else:
-                self._decode(packet)
+            elif video is not None:
+                decoder = decoder or self._create_decoder(video)
+                if not self._decode(packet, decoder):
+                    decoder = None
 
-    def _decode(self, packet: MediaPacket) -> None:
+    def _create_decoder(self, video: VideoStream) -> VideoCodecContext:
+        """One with a limit, which holds for what is announced in the middle of the stream, too."""
+        decoder = CodecContext.create(video.codec, "r")
+        assert isinstance(decoder, VideoCodecContext)
+        decoder.options = {"max_pixels": str(self._max_pixels)}
+        return decoder
+
+    def _decode(self, packet: MediaPacket, codec: VideoCodecContext) -> bool:
+        """False when the decoder holds what is too large, and has to be given up."""
         arrived = self._source.arrived
         try:
-            frames = packet.decode()
+            frames = codec.decode(packet)
         except FFmpegError as error:
             log.info("packet undecodable", reason=str(error))
-            self._output.failed(JobError("bad_request", "a part of the video can't be decoded"))
-            return
+            if self._fits(codec.width, codec.height):
+                self._output.failed(JobError("bad_request", "a part of the video can't be decoded"))
+            return True
+        if codec.coded_width * codec.coded_height > self._max_pixels:
+            # Cropped, and libav's limit is for what is left.
+            self._fits(codec.coded_width, codec.coded_height)
+            return False
         for frame in frames:
-            if isinstance(frame, VideoFrame):
-                self._put(frame, arrived)
+            self._put(frame, arrived, codec)
+        return True
 
-    def _put(self, frame: VideoFrame, arrived: float) -> None:
+    def _fits(self, width: int, height: int) -> bool:
+        """Whether a picture is within the limit; the caller is told of one that is not."""
+        size = 3 * width * height
+        if size > self._max_bytes:
+            words = f"a picture of {width}x{height} is larger than BYOC_MAX_BODY_BYTES"
+            words = f"{words}: {size} bytes do not fit into {self._max_bytes}"
+            self._output.failed(JobError("bad_request", words))
+        return size <= self._max_bytes
+
+    def _put(self, frame: VideoFrame, arrived: float, codec: VideoCodecContext) -> None:
         if frame.pts is None or frame.time is None:
             self._output.dropped("timestamp")
             return
         if frame.is_corrupt:
             self._output.failed(JobError("bad_request", "a part of the video is damaged"))
+        if not self._fits(frame.width, frame.height):
+            return
         picture = self._reformatter.reformat(frame, format="rgb24", threads=1)
         # Frames that come faster than they are to be shown are early, not late.
         self._anchor = min(self._anchor, time.monotonic() - frame.time)
         due = max(arrived, self._anchor + frame.time) + self._max_latency
-        self._output.picture(Frame(picture, arrived, due))
+        look = Look(
+            codec.framerate,
+            codec.sample_aspect_ratio,
+            codec.colorspace,
+            codec.color_primaries,
+            codec.color_trc,
+        )
+        self._output.picture(Frame(picture, look, arrived, due))

@@ -15,7 +15,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
-from ..engine.schedule import DropReason, Frame
+from ..engine.schedule import DropReason, Frame, Look
 from ..errors import JobError
 from .codec import EncoderName, create_encoder
 from .muxer import SEGMENT_SECONDS, Emit, MediaPacket, Muxer
@@ -173,7 +173,7 @@ class Encoder(threading.Thread):
             assert self._layout
             self._restart(self._layout)
         self._last = now
-        encoder = self._encoder_for(picture)
+        encoder = self._encoder_for(picture, item.source.look)
         if self._keyframe is None or now - self._keyframe >= SEGMENT_SECONDS:
             picture.pict_type = PictureType.I
             self._keyframe = now
@@ -199,7 +199,7 @@ class Encoder(threading.Thread):
         picture.pict_type = PictureType.NONE
         return picture
 
-    def _encoder_for(self, picture: VideoFrame) -> VideoCodecContext:
+    def _encoder_for(self, picture: VideoFrame, look: Look) -> VideoCodecContext:
         """The one in use, or a new one when the size has changed."""
         encoder = self._encoder
         if encoder and (encoder.width, encoder.height) == (picture.width, picture.height):
@@ -207,18 +207,15 @@ class Encoder(threading.Thread):
         self._flush()
         self._keyframe = None
         assert picture.time_base
-        assert self._layout
-        assert self._layout.video
-        origin = self._layout.video.codec_context
         encoder = self._encoder = create_encoder(
             self._encoder_name,
             picture.width,
             picture.height,
             picture.time_base,
-            origin.framerate or USUAL_RATE,
+            look.rate or USUAL_RATE,
         )
-        encoder.sample_aspect_ratio = origin.sample_aspect_ratio
-        encoder.colorspace = origin.colorspace
-        encoder.color_primaries = origin.color_primaries
-        encoder.color_trc = origin.color_trc
+        encoder.sample_aspect_ratio = look.sample_aspect_ratio
+        encoder.colorspace = look.colorspace
+        encoder.color_primaries = look.color_primaries
+        encoder.color_trc = look.color_trc
         return encoder

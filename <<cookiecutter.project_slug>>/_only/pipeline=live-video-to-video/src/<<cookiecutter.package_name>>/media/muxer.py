@@ -62,8 +62,9 @@ class Muxer:
         )
         self._video = None
         if video:
+            # MPEG-TS does not tell the size, but libav asks for one.
             self._video = self._container.add_mux_stream(
-                "h264", width=video.width, height=video.height, time_base=video.time_base
+                "h264", width=1, height=1, time_base=video.time_base
             )
         self._audio = self._container.add_stream_from_template(audio) if audio else None
         self._held: deque[MediaPacket] | None = deque(maxlen=MAX_HELD_PACKETS) if video else None

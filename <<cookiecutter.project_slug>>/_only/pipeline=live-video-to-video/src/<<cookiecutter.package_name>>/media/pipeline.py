@@ -61,7 +61,12 @@ class Pipeline:
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._finished = asyncio.Event()
-        self._decoder = Decoder(self.source, self, settings.max_latency_seconds)
+        self._decoder = Decoder(
+            self.source,
+            self,
+            max_latency_seconds=settings.max_latency_seconds,
+            max_picture_bytes=settings.max_body_bytes,
+        )
         self._encoder = Encoder(encoder, self.sink.put, self)
         self._size: tuple[int, int] | None = None
 
