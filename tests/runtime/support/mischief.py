@@ -86,6 +86,18 @@ class Mischief:
     def refuse(self, order: Order) -> None:
         raise InvalidRequestError("seconds: must be positive", "seconds")
 
+    def repeat(self, order: Order) -> None:
+        raise InvalidRequestError(order["text"], order["text"])
+
+    def garble(self, order: Order) -> None:
+        """Write onto the lane, as whoever confuses two files does."""
+        line = order.get("times", 1) * order["line"].encode("latin-1")
+        for file in Path("/proc/self/fd").iterdir():
+            if file.is_symlink() and file.readlink().name.startswith("socket:"):
+                with open(int(file.name), "wb", closefd=False) as lane:
+                    lane.write(line)
+        self.wait({"seconds": 600})
+
     def log(self, order: Order) -> None:
         logging.getLogger("model").warning("a line of the model")
 

@@ -6,9 +6,15 @@ socket; what then goes over the lanes stands in `exchange`.
 
 import json
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter
 
 MAX_LINE_BYTES = 1_048_576
+# What a model says of a failed job, which may repeat whatever the caller has sent.
+MAX_MESSAGE_CHARACTERS = 2_000
+MAX_FIELD_CHARACTERS = 200
 
 
 class WorkerOptions(NamedTuple):
@@ -34,5 +40,17 @@ def encode(message: tuple[object, ...]) -> bytes:
 
 
 def decode[M](kind: Callable[..., M], line: bytes | str) -> M:
-    """`kind` is the named tuple that was encoded."""
-    return kind(*json.loads(line))
+    """`kind` is the named tuple that was encoded; raises ValueError when it was none."""
+    message: M = adapter(kind).validate_json(line, strict=True)
+    return message
+
+
+@cache
+def adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def shorten(words: object, length: int = MAX_MESSAGE_CHARACTERS) -> str:
+    """As text that can be encoded, of at most `length` characters."""
+    text = str(words)[: length + 1].encode(errors="backslashreplace").decode()
+    return text if len(text) <= length else text[: length - 1] + "…"

@@ -42,15 +42,29 @@ class WorkerProcess:
             )
         return cls(process, ours)
 
-    async def ready(self, max_body_bytes: int) -> Ready:
-        """Wait until the model is loaded and open the lanes; WorkerLostError when it ended."""
-        line = await asyncio.get_running_loop().sock_recv(self._control, MAX_LINE_BYTES)
-        if not line.endswith(b"\n"):
-            raise WorkerLostError
-        ready = decode(Ready, line)
-        for _ in range(ready.lanes):
-            self.lanes.append(await Lane.open(self._control, max_body_bytes))
+    async def ready(self, capacity: int, max_body_bytes: int) -> Ready:
+        """Wait until the model is loaded and open the lanes, at most `capacity`.
+
+        Raises WorkerLostError when the process ended or what it says makes no sense.
+        """
+        try:
+            ready = decode(Ready, await self._receive())
+            if not 1 <= ready.lanes <= capacity:
+                raise WorkerLostError
+            for _ in range(ready.lanes):
+                self.lanes.append(await Lane.open(self._control, max_body_bytes))
+        except (ConnectionError, ValueError) as error:
+            raise WorkerLostError from error
         return ready
+
+    async def _receive(self) -> bytes:
+        line = b""
+        while not line.endswith(b"\n"):
+            part = await asyncio.get_running_loop().sock_recv(self._control, MAX_LINE_BYTES)
+            line += part
+            if not part or len(line) > MAX_LINE_BYTES:
+                raise WorkerLostError
+        return line
 
     @property
     def alive(self) -> bool:

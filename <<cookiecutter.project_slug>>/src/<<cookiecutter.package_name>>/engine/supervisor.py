@@ -117,10 +117,11 @@ class Supervisor:
         )
 
     async def _load(self, worker: WorkerProcess) -> bool:
-        seconds = self._settings.load_timeout_seconds
+        settings = self._settings
+        seconds = settings.load_timeout_seconds
         try:
             async with asyncio.timeout(seconds):
-                ready = await worker.ready(self._settings.max_body_bytes)
+                ready = await worker.ready(settings.capacity, settings.max_body_bytes)
         except TimeoutError:
             await worker.kill()
             raise ModelUnavailableError(f"the model was not loaded after {seconds:g} s") from None
@@ -144,6 +145,9 @@ class Supervisor:
                 group.create_task(self._dispatcher.serve(worker))
         except* WorkerLostError as losses:
             cause = cause_of(losses)
+        except* Exception:
+            # A fault of our own must not cost more than one of the model's.
+            log.exception("worker served badly")
         self.state = State.RESTARTING
         await worker.kill()
         jobs = self._dispatcher.in_hand

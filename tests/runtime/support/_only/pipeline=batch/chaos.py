@@ -48,7 +48,7 @@ class Chaos(Mischief):
         return b"not in Binary"
 
     def bytes(self, order: Order) -> Binary:
-        return Binary(bytes(order["size"]))
+        return Binary(bytes(order["size"]), order.get("kind", "application/octet-stream"))
 
     def stream(self, order: Order) -> Generator[Any]:
         """`values`, marking `closed` at the end, however it comes; then what `then` says."""

@@ -38,6 +38,8 @@ class ChaosStream:
         if params.get("refuse"):
             time.sleep(params.get("seconds", 0))
             raise InvalidRequestError("refuse: must not be set", "refuse")
+        if "repeat" in params:
+            self._model.repeat({"text": params["repeat"]})
         if params.get("abort"):
             os.abort()
         return params
@@ -93,6 +95,12 @@ class ChaosStream:
 
     def forge(self, frame: Picture, params: Params) -> Picture:
         self._session.emit_event({"type": "stopped"})
+        return frame
+
+    def flood(self, frame: Picture, params: Params) -> Picture:
+        """Messages of 64,002 bytes which take twice as much where they are quoted."""
+        for _ in range(params["times"]):
+            self._session.emit_data('"' * 32_000)
         return frame
 
     def chatter(self, frame: Picture, params: Params) -> Picture:

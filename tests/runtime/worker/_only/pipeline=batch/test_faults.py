@@ -5,12 +5,30 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from emulator.container import Container, StartContainer, eventually
 from harness import run_server, size
 from jobs import do, send
+
+# Over 1 MiB as JSON.
+LONG = "é" * 200_000
+# Nothing of it is an answer.
+GARBAGE: list[dict[str, Any]] = [
+    {"line": "no JSON\n"},
+    {"line": "\xff\n"},
+    {"line": "{}\n"},
+    {"line": "[]\n"},
+    {"line": 100_000 * "[" + "\n"},
+    {"line": "x", "times": 2_000_000},
+    {"line": '["unknown"]\n'},
+    {"line": '["answer", 1000001]\n'},
+    {"line": '["answer", -1]\n'},
+    {"line": '["answer", 1, "text/plain", "auth"]\n'},
+    {"line": '["error", 0, "", "model_error", "", null, 1]\n'},
+]
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +84,12 @@ def wait_for_restart(server: Container, worker: int) -> None:
         ("raw_bytes", {}, 500, "model_error"),
         ("bytes", {"size": 1_000_001}, 500, "model_error"),
         ("refuse", {}, 422, "bad_request"),
+        ("repeat", {"text": LONG}, 422, "bad_request"),
+        ("bytes", {"size": 1, "kind": LONG}, 500, "model_error"),
     ],
 )
 def test_a_failed_job_costs_only_itself(
-    frail: Container, behaviour: str, order: dict[str, int], status: int, error_type: str
+    frail: Container, behaviour: str, order: dict[str, Any], status: int, error_type: str
 ) -> None:
     worker, before = frail.worker(), frail.errors(error_type)
     answer = do(frail, behaviour, **order)
@@ -77,7 +97,9 @@ def test_a_failed_job_costs_only_itself(
     error = answer.json()["error"]
     assert error["type"] == error_type
     assert error["message"]
-    assert behaviour != "bytes" or "BYOC_MAX_BODY_BYTES" in error["message"]
+    assert len(error["message"]) <= 2000
+    assert len(error["field"] or "") <= 200
+    assert "size" not in order or order["size"] == 1 or "BYOC_MAX_BODY_BYTES" in error["message"]
     assert "not for the caller" not in answer.text
     assert frail.errors(error_type) == before + 1
     assert do(frail, "pid").json() == worker
@@ -95,10 +117,11 @@ def test_an_answer_of_the_limit_is_sent(frail: Container) -> None:
         ("wait", {"seconds": 600}, 504, "timeout"),
         ("hold", {"seconds": 600}, 504, "timeout"),
         ("spin", {"seconds": 600}, 504, "timeout"),
+        *(("garble", order, 503, "worker_crash") for order in GARBAGE),
     ],
 )
 def test_a_lost_process_is_replaced(
-    frail: Container, behaviour: str, order: dict[str, int], status: int, error_type: str
+    frail: Container, behaviour: str, order: dict[str, Any], status: int, error_type: str
 ) -> None:
     worker, before = frail.worker(), frail.errors(error_type)
     restarts = frail.metric("byoc_worker_restarts_total") or 0
@@ -110,6 +133,7 @@ def test_a_lost_process_is_replaced(
     wait_for_restart(frail, worker)
     assert frail.errors(error_type) == before + 1
     assert frail.metric("byoc_worker_restarts_total") == restarts + 1
+    assert not frail.events("worker served badly")
 
 
 def test_the_parts_of_a_stream_share_the_jobs_time(frail: Container) -> None:

@@ -228,13 +228,75 @@ def test_a_model_that_is_lost_is_replaced(
     assert size(tmp_path / "once") == 1
 
 
-@pytest.mark.parametrize("do", ["fail", "bad_shape", "bad_type", "chatter", "forge", "leave"])
+@pytest.mark.parametrize(
+    "order",
+    [
+        {"line": "no JSON\n"},
+        {"line": "\xff\n"},
+        {"line": "[]\n"},
+        {"line": 100_000 * "[" + "\n"},
+        {"line": "x", "times": 2_000_000},
+        {"line": '["unknown"]\n'},
+        {"line": '["picture", 4000, 4000]\n'},
+        {"line": '["picture", -2, -2]\n'},
+        {"line": '["done", 0, 0, [1]]\n'},
+        {"line": '["error", 0, 0, [], [], "auth"]\n'},
+    ],
+    ids=lambda order: order["line"][:20].strip(),
+)
+def test_what_makes_no_sense_costs_the_models_process(
+    server: Container, callers: list[Caller], release: Path, tmp_path: Path, order: dict[str, Any]
+) -> None:
+    release.touch()
+    counters, pid = Counters(server), server.worker()
+    first, second = callers
+    second.open(INVERT)
+    send([second], SHORT_CLIP, speed=10)
+    eventually(lambda: second.status()["frames_out"] == 25, "the model has the second session")
+    first.open({"do": "once", "file": str(tmp_path / "once"), "then": "garble", **order})
+    send([first], SHORT_CLIP, speed=10)
+    each(callers, lambda caller: caller.events("recovered"), "recovered")
+    for caller in callers:
+        caller.finish()
+        assert faults(caller) == ["worker_crash"]
+        assert times(frames(caller.output())) == times(frames(joined(SHORT_CLIP)))
+    assert server.worker() != pid
+    grown = counters.grown()
+    assert grown['errors_total{type="worker_crash"}'] == grown["worker_restarts_total"] == 1
+
+
+def test_a_long_refusal_is_cut(server: Container, callers: list[Caller]) -> None:
+    """It may repeat all that the caller has sent."""
+    caller, pid = callers[0], server.worker()
+    caller.open({"repeat": "é" * 150_000})
+    send([caller], SHORT_CLIP, speed=10)
+    caller.finish()
+    (event,) = caller.events("error")
+    assert event["error"]["type"] == "bad_request"
+    assert len(event["error"]["message"]) == 2000
+    assert len(event["error"]["field"]) == 200
+    assert server.worker() == pid
+
+
+def test_all_that_may_be_said_is_sent(server: Container, callers: list[Caller]) -> None:
+    caller, pid = callers[0], server.worker()
+    caller.open({"do": "flood", "times": 7})
+    send([caller], SHORT_CLIP[:1], speed=10)
+    caller.finish()
+    assert faults(caller) == []
+    assert caller.lines()[-1] == '"' * 32_000
+    assert server.worker() == pid
+
+
+@pytest.mark.parametrize(
+    "do", ["fail", "bad_shape", "bad_type", "chatter", "flood", "forge", "leave"]
+)
 def test_a_frame_that_fails_passes_through(
     server: Container, callers: list[Caller], do: str
 ) -> None:
     counters, pid = Counters(server), server.worker()
     first, second = callers
-    first.open({"do": do})
+    first.open({"do": do, "times": 8})
     second.open(INVERT)
     send(callers, SHORT_CLIP, speed=10)
     for caller in callers:

@@ -7,7 +7,8 @@ number of `chunk`s and an `end`, or an `error` at any point. After each chunk th
 
 from typing import Literal, NamedTuple
 
-from ..errors import ErrorType
+# Of the types of errors, those that a model can cause and outlive.
+type Fault = Literal["bad_request", "model_error", "out_of_memory"]
 
 NEXT = b"next\n"
 CANCEL = b"cancel\n"
@@ -24,6 +25,6 @@ class Reply(NamedTuple):
     kind: Literal["answer", "chunk", "end", "error"]
     size: int = 0
     content_type: str = ""
-    error: ErrorType = "internal"
+    error: Fault = "model_error"
     message: str = ""
     field: str | None = None

@@ -40,7 +40,7 @@ class Lane:
         pauses together, because the next job waits.
 
         Raises JobError when the job failed and the process is sound, TimeoutError when the model
-        does not answer, WorkerLostError when the process is gone.
+        does not answer, WorkerLostError when the process is gone or what it says makes no sense.
         """
         size = self.body.write(job.body)
         self._send(encode(Dispatch(size, job.content_type, job.session_id, job.request_id)))
@@ -78,12 +78,13 @@ class Lane:
 
     async def _receive(self) -> Reply:
         try:
-            line = await self._reader.readline()
-        except ConnectionError:
-            line = b""
-        if not line.endswith(b"\n"):
+            reply = decode(Reply, await self._reader.readline())
+        except (OSError, ValueError) as error:
+            # ValueError: a line that is too long, or is no reply.
+            raise WorkerLostError from error
+        if not 0 <= reply.size <= self.answer.size:
             raise WorkerLostError
-        return decode(Reply, line)
+        return reply
 
     def close(self) -> None:
         self._writer.close()

@@ -11,7 +11,7 @@ import structlog
 from .exchange import NEXT, Dispatch, Reply
 from .frames import FrameBuffer, FrameTooLargeError
 from .interface import Answer, Binary, InvalidRequestError, Json, ModelProtocol, Request
-from .messages import decode, encode
+from .messages import MAX_FIELD_CHARACTERS, decode, encode, shorten
 
 log = structlog.get_logger()
 
@@ -44,16 +44,19 @@ class Runner:
                 return self._stream(answer)
             return self._put("answer", answer)
         except InvalidRequestError as error:
-            return Reply("error", error="bad_request", message=error.message, field=error.field)
+            field = None if error.field is None else shorten(error.field, MAX_FIELD_CHARACTERS)
+            message = shorten(error.message)
+            return Reply("error", error="bad_request", message=message, field=field)
         except UnsendableError as error:
-            log.error("answer refused", reason=str(error))
-            return Reply("error", error="model_error", message=str(error))
+            message = shorten(error)
+            log.error("answer refused", reason=message)
+            return Reply("error", error="model_error", message=message)
         except MemoryError:
             log.exception("model ran out of memory")
             return Reply("error", error="out_of_memory", message="the model ran out of memory")
         except BaseException as error:
             log.exception("model failed")
-            message = f"the model failed with {type(error).__name__}"
+            message = shorten(f"the model failed with {type(error).__name__}")
             return Reply("error", error="model_error", message=message)
 
     def _stream(self, answers: Generator[Json]) -> Reply:
@@ -66,7 +69,10 @@ class Runner:
 
     def _put(self, kind: Literal["answer", "chunk"], answer: Answer) -> Reply:
         if isinstance(answer, Binary) and kind == "answer":
-            return Reply(kind, self._write(answer.data), answer.content_type)
+            name = answer.content_type
+            if len(name) > MAX_FIELD_CHARACTERS or not (name.isascii() and name.isprintable()):
+                raise UnsendableError(f"no content type: {name!r}")
+            return Reply(kind, self._write(answer.data), name)
         try:
             # Some readers of events take more characters for the end of a line than there are.
             ascii_only = kind == "chunk"

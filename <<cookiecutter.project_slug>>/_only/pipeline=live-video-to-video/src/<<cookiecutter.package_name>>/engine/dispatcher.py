@@ -100,7 +100,7 @@ class Dispatcher:
                     unencoded = self._process(lane, feed, work)
                 else:
                     self._tell(lane, feed, work)
-            except WorkerLostError:
+            except Exception:
                 kind = "frame" if isinstance(work, Frame) else work.kind
                 log.error("worker lost at work", session_id=feed.session_id, kind=kind)
                 if isinstance(work, Frame):

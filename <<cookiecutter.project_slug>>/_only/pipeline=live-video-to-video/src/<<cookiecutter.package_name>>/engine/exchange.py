@@ -5,7 +5,8 @@ Pictures lie in the lane's two frame buffers as packed RGB rows, 3 bytes a pixel
 
 from typing import Literal, NamedTuple
 
-from ..errors import ErrorType
+# Of the types of errors, those that a model can cause and outlive.
+type Fault = Literal["bad_request", "model_error", "out_of_memory"]
 
 
 class Task(NamedTuple):
@@ -31,6 +32,6 @@ class Reply(NamedTuple):
     width: int = 0
     events: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
-    error: ErrorType = "internal"
+    error: Fault = "model_error"
     message: str = ""
     field: str | None = None

@@ -15,6 +15,8 @@ type Picture = NDArray[np.uint8]
 # Gateways relay data line by line and stumble over a line of 65,536 bytes (media/segment_rw.go).
 MAX_MESSAGE_BYTES = 65_000
 MAX_MESSAGES = 100
+# All messages of one call go over the lane in one line, where what they quote takes twice as much.
+MAX_CALL_BYTES = 500_000
 # What the container itself tells.
 OWN_EVENTS = {
     *("started", "heartbeat", "status", "params_updated", "error", "recovered", "stopped"),
@@ -67,6 +69,8 @@ class Session:
             raise ValueError(f"a message of {len(text)} bytes is over {MAX_MESSAGE_BYTES}")
         if len(messages) == MAX_MESSAGES:
             raise ValueError(f"more than {MAX_MESSAGES} messages in one call")
+        if len(text) + sum(map(len, (*self.events, *self.data))) > MAX_CALL_BYTES:
+            raise ValueError(f"more than {MAX_CALL_BYTES} bytes of messages in one call")
         messages.append(text)
 
 

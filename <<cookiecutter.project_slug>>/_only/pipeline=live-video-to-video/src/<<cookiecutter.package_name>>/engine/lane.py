@@ -1,6 +1,7 @@
 """The supervisor's end of a lane: one call of the model at a time, from a thread that may wait."""
 
 import socket
+import time
 from contextlib import suppress
 from typing import Self
 
@@ -10,7 +11,9 @@ from av import VideoFrame
 from ..errors import WorkerLostError
 from .exchange import Reply, Task
 from .frames import FrameBuffer
-from .messages import decode, encode
+from .messages import MAX_LINE_BYTES, decode, encode
+
+LEAST_SECONDS = 0.001  # to a socket, 0 means not to wait
 
 
 class Lane:
@@ -18,7 +21,6 @@ class Lane:
 
     def __init__(self, connection: socket.socket, max_body_bytes: int) -> None:
         self._connection = connection
-        self._lines = connection.makefile("rb")
         self.body = FrameBuffer.create(max_body_bytes)
         self.answer = FrameBuffer.create(max_body_bytes)
 
@@ -38,16 +40,37 @@ class Lane:
         self.body.write(np.ascontiguousarray(rows[:, : 3 * picture.width]))
 
     def exchange(self, task: Task, seconds: float) -> Reply:
-        """Have the worker do it; TimeoutError after `seconds`, WorkerLostError when it is gone."""
+        """Have the worker do it; TimeoutError after `seconds`.
+
+        Raises WorkerLostError when the process is gone or what it says makes no sense.
+        """
+        end = time.monotonic() + seconds
         self._connection.settimeout(seconds)
         try:
             self._connection.sendall(encode(task))
-            line = self._lines.readline()
-        except (BrokenPipeError, ConnectionResetError):
-            raise WorkerLostError from None
-        if not line.endswith(b"\n"):
+            reply = decode(Reply, self._receive(end))
+        except TimeoutError:
+            raise
+        except (OSError, ValueError) as error:
+            raise WorkerLostError from error
+        if reply.kind == "picture" and not self._holds(reply):
             raise WorkerLostError
-        return decode(Reply, line)
+        return reply
+
+    def _receive(self, end: float) -> bytes:
+        """The one line that is the answer, until `end` by the clock of time.monotonic()."""
+        line = b""
+        while not line.endswith(b"\n"):
+            self._connection.settimeout(max(end - time.monotonic(), LEAST_SECONDS))
+            part = self._connection.recv(MAX_LINE_BYTES)
+            line += part
+            if not part or len(line) > MAX_LINE_BYTES:
+                raise WorkerLostError
+        return line
+
+    def _holds(self, reply: Reply) -> bool:
+        size = 3 * reply.height * reply.width
+        return min(reply.height, reply.width) > 0 and size <= self.answer.size
 
     def take(self, reply: Reply) -> VideoFrame:
         """The picture that the worker answered with, as rgb24."""
@@ -62,7 +85,6 @@ class Lane:
 
     def close(self) -> None:
         self.shut()
-        self._lines.close()
         self._connection.close()
         self.body.close()
         self.answer.close()

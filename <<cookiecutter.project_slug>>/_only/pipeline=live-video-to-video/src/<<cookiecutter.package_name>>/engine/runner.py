@@ -13,7 +13,7 @@ import structlog
 from .exchange import Reply, Task
 from .frames import FrameBuffer, FrameTooLargeError
 from .interface import InvalidRequestError, ModelProtocol, Picture, Session, StreamProtocol
-from .messages import decode, encode
+from .messages import MAX_FIELD_CHARACTERS, decode, encode, shorten
 
 REPEAT_SECONDS = 1
 
@@ -70,16 +70,18 @@ class Runner:
         try:
             reply = self._run(model, task, session, stream)
         except InvalidRequestError as error:
-            reply = Reply("error", error="bad_request", message=error.message, field=error.field)
+            field = None if error.field is None else shorten(error.field, MAX_FIELD_CHARACTERS)
+            message = shorten(error.message)
+            reply = Reply("error", error="bad_request", message=message, field=field)
         except MemoryError:
             log.exception("model ran out of memory")
             reply = Reply("error", error="out_of_memory", message="the model ran out of memory")
         except BadPictureError as error:
             log_fault(stream)
-            reply = Reply("error", error="model_error", message=str(error))
+            reply = Reply("error", error="model_error", message=shorten(error))
         except BaseException as error:
             log_fault(stream)
-            message = f"the model failed with {type(error).__name__}"
+            message = shorten(f"the model failed with {type(error).__name__}")
             reply = Reply("error", error="model_error", message=message)
         reply = reply._replace(events=tuple(session.events), data=tuple(session.data))
         session.events.clear()
