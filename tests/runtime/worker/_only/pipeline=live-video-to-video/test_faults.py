@@ -252,7 +252,7 @@ def test_what_makes_no_sense_costs_the_models_process(
     first, second = callers
     second.open(INVERT)
     send([second], SHORT_CLIP, speed=10)
-    eventually(lambda: second.status()["frames_out"] == 25, "the model has the second session")
+    eventually(lambda: second.status()["frames_out"], "the model has the second session")
     first.open({"do": "once", "file": str(tmp_path / "once"), "then": "garble", **order})
     send([first], SHORT_CLIP, speed=10)
     each(callers, lambda caller: caller.events("recovered"), "recovered")
@@ -386,7 +386,7 @@ def test_parameters_that_come_while_the_model_is_away_are_kept(
     caller = callers[0]
     caller.open(INVERT)
     send([caller], CLIP)
-    eventually(lambda: caller.status()["frames_out"] == 75, "the model has the session")
+    eventually(lambda: caller.status()["frames_out"], "the model has the session")
     os.kill(server.worker(), signal.SIGKILL)
     eventually(lambda: faults(caller), "model away")
     headers = {"X-Stream-Id": caller.id}
