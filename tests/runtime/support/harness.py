@@ -24,6 +24,13 @@ APP, MODE = {
 }[ANSWERS["pipeline"]]
 FEWEST_POLLS = 5  # on a slow machine; where health waits for the model there are one or two
 CHAOS = {"BYOC_MODEL": "chaos:Chaos", "PYTHONPATH": str(Path(__file__).parent)}
+# However busy the machine is: what ends a session is what a test does.
+CHAOS |= {
+    "live-video-to-video": dict.fromkeys(
+        ("BYOC_CONTROL_TIMEOUT_SECONDS", "BYOC_SESSION_IDLE_SECONDS"), "600"
+    ),
+    "batch": {},
+}[ANSWERS["pipeline"]]
 FREE_PORTS = {"BYOC_HOST": "127.0.0.1", "BYOC_PORT": "0", "BYOC_OPS_PORT": "0"}
 
 
