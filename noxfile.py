@@ -40,6 +40,13 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHON)
+def names(session: nox.Session) -> None:
+    """Derive again which names no repository may take, after a change of dependencies or files."""
+    install(session, "test")
+    session.run("python", "-m", "answers.taken", env={"PYTHONPATH": "tests"})
+
+
+@nox.session(python=PYTHON)
 def benchmark(session: nox.Session) -> None:
     """Measure the generated container beside its peers; `-- --quick` takes under two minutes."""
     install(session, "test")

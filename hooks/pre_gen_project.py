@@ -19,30 +19,22 @@ GIVEN = json.loads(r"""<<_cookiecutter|tojson>>""")
 TEXT_LENGTH = {"project_name": 60, "description": 200, "author_name": 100}
 # Invisible, yet part of names in several scripts and of many emoji.
 JOINERS = str.maketrans("", "", "\u200c\u200d")
-# What a generated repository installs, imports or keeps at its root, whatever its pipeline: a
+# What repositories can depend on, import or keep at their root, as `nox -s names` derives it: a
 # package must not hide it, and a distribution can't depend on another of the same name.
-DEPENDENCIES = {
-    *("aiohappyeyeballs", "aiohttp", "aiosignal", "annotated_doc", "annotated_types", "anyio"),
-    *("argcomplete", "ast_serialize", "attrs", "av", "certifi", "click", "colorlog"),
-    *("dependency_groups", "distlib", "execnet", "fastapi", "filelock", "frozenlist", "grpcio"),
-    *("h11", "httpcore", "httptools", "httpx", "humanize", "idna", "iniconfig", "librt"),
-    *("livepeer_gateway", "multidict", "mypy", "mypy_extensions", "nox", "numpy", "nvidia_ml_py"),
-    *("opentelemetry_api", "packaging", "pathspec", "pillow", "platformdirs", "pluggy"),
-    *("prometheus_client", "propcache", "protobuf", "pydantic", "pydantic_core"),
-    *("pydantic_settings", "pygments", "pytest", "pytest_xdist", "python_discovery"),
-    *("python_dotenv", "ruff", "starlette", "structlog", "typing_extensions"),
-    *("typing_inspection", "uvicorn", "uvloop", "virtualenv", "yarl"),
-}
-TAKEN = {
-    *sys.stdlib_module_names,
-    *DEPENDENCIES,
-    *("attr", "dotenv", "example", "google", "grpc", "mypyc", "opentelemetry", "py", "pynvml"),
-    *("sniffio", "xdist"),
-    *("announced", "callback", "capability_jobs", "capability_streams", "chaos", "configured"),
-    *("conftest", "container", "docs", "guests", "harness", "heartbeats", "hostile", "jobs"),
-    *("known", "mischief", "noxfile", "observed", "registrations", "resources", "runner_client"),
-    *("soak", "src", "standins", "streaming", "test", "tests", "work"),
-}
+DISTRIBUTIONS = {name.replace("-", "_") for name in ANSWERS["_taken"]["distributions"]}
+TAKEN = {*sys.stdlib_module_names, *DISTRIBUTIONS, *ANSWERS["_taken"]["modules"], "test"}
+# What a model may depend on later: distributions, and modules that are called otherwise.
+LIBRARIES_OF_MODELS = (
+    *("accelerate", "bitsandbytes", "ctranslate2", "cupy", "diffusers", "einops", "faster_whisper"),
+    *("flax", "huggingface_hub", "insightface", "jax", "jaxlib", "keras", "librosa", "mediapipe"),
+    *("numba", "onnx", "onnxruntime", "onnxruntime_gpu", "openvino", "pandas", "peft"),
+    *("safetensors", "scipy", "sentencepiece", "soundfile", "spacy", "tensorflow"),
+    *("tensorrt", "timm", "tokenizers", "torch", "torchaudio", "torchvision", "tqdm"),
+    *("transformers", "triton", "ultralytics", "vllm", "xformers"),
+    *("cv2", "opencv_contrib_python", "opencv_python", "opencv_python_headless"),
+    *("scikit_image", "skimage", "scikit_learn", "sklearn"),
+    *("openai_whisper", "whisper", "pyyaml", "yaml"),
+)
 ROUTES = {
     *("docs", "drain", "health", "live-video-to-video", "livez", "metrics", "openapi.json"),
     *("redoc", "run", "stream"),
@@ -81,8 +73,15 @@ def slug(_: str, text: str) -> str | None:
 
 def no_dependency(_: str, text: str) -> str | None:
     """A distribution can't depend on another of the same name."""
-    if text.replace("-", "_") in DEPENDENCIES:
+    if text.replace("-", "_") in DISTRIBUTIONS:
         return "choose a name that no dependency of the repository has"
+    return None
+
+
+def no_library(_: str, text: str) -> str | None:
+    """The model could not import, nor the project depend on, a library of its own name."""
+    if text.replace("-", "_") in LIBRARIES_OF_MODELS:
+        return "choose a name that no library has which models import"
     return None
 
 
@@ -134,8 +133,8 @@ def account(_: str, text: str) -> str | None:
 
 RULES = {
     "project_name": ((one_line, not_a_template), "My Model"),
-    "project_slug": ((slug, no_dependency, no_service), "my-model"),
-    "package_name": ((identifier, not_taken), "my_model"),
+    "project_slug": ((slug, no_dependency, no_library, no_service), "my-model"),
+    "package_name": ((identifier, not_taken, no_library), "my_model"),
     "description": ((one_line, not_a_template), "Upscales photos"),
     "author_name": ((one_line, not_a_template), "Ada Lovelace"),
     "author_email": ((email,), "ada@example.com"),

@@ -1,13 +1,17 @@
 """Names: each rule is said in words, and what the rules allow gives a clean repository."""
 
 import ast
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 import languages
-from harness import OPTIONS, Repository, bake
+from answers.taken import derive
+from harness import CONTEXT, OPTIONS, Repository, bake
 
 HOSTILE = [
     "",
@@ -44,7 +48,10 @@ REFUSED = {
         *HOSTILE,
         *("A", "1", "1a", "a_b", "a--b", "a.b", "a" * 41, "a\\b", "pillow", "orchestrator"),
     ],
-    "package_name": ["A", "1a", "a-b", "a.b", "_a", "class", "grpc", "standins", "a" * 41],
+    "package_name": [
+        *("A", "1a", "a-b", "a.b", "_a", "class", "a" * 41),
+        *("json", "test", "grpc", "fastapi", "emulator", "sample"),
+    ],
     "author_email": [
         "a",
         "a@",
@@ -112,16 +119,38 @@ def imported(repositories: list[Repository]) -> set[str]:
     return {name.partition(".")[0] for name in names} - {"my_model"}
 
 
-def test_package_may_not_hide_what_the_repository_uses(
-    repositories: list[Repository], refused: Callable[..., str]
+def test_package_may_not_hide_what_the_repository_imports(repositories: list[Repository]) -> None:
+    names = {name for name in imported(repositories) if re.fullmatch("[a-z].*", name)}
+    assert names - sys.stdlib_module_names - {*CONTEXT["_taken"]["modules"]} == set()
+
+
+def test_taken_names_are_complete(repositories: list[Repository]) -> None:
+    derived = derive(repository.root for repository in repositories)
+    lacking = {kind: {*names} - {*CONTEXT["_taken"][kind]} for kind, names in derived.items()}
+    assert not any(lacking.values()), f"run `nox -s names`: dependencies have brought {lacking}"
+
+
+@pytest.mark.parametrize("name", ["cv2", "torch", "whisper"])
+def test_no_project_is_called_like_a_library_of_models(
+    name: str, refused: Callable[..., str]
 ) -> None:
-    roots = {
-        path.partition("/")[0].removesuffix(".py")
-        for repository in repositories
-        for path in repository.files
+    told = refused(project_slug=name)
+    for answer in ("project_slug", "package_name"):
+        assert f"{answer} '{name}': choose a name that no library has which models import" in told
+    assert "project_slug" not in refused(package_name=name)
+
+
+def test_slug_may_not_be_a_service_beside_the_container(
+    distinct: list[Path], refused: Callable[..., str]
+) -> None:
+    files = [path for path in distinct if re.fullmatch(r"compose.*\.yaml", path.name)]
+    services = {
+        name
+        for path in files
+        for name in yaml.safe_load(path.read_text(encoding="utf-8"))["services"]
     }
-    for name in imported(repositories) | roots | {"json", "test"}:
-        assert "package_name" in refused(package_name=name), name
+    for name in services - {"my-model"}:
+        assert "project_slug" in refused(project_slug=name, package_name="my_model")
 
 
 @pytest.mark.parametrize(
