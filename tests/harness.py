@@ -50,13 +50,19 @@ def jinja() -> Environment:
     return Environment(**CONTEXT["_jinja2_env_vars"])
 
 
+def is_copied(path: Path) -> bool:
+    """Whether cookiecutter copies this file, or this folder with all in it, without rendering."""
+    name = str(path.relative_to(FOLDER)) if path.is_relative_to(FOLDER) else ""
+    return any(fnmatch(name, pattern) for pattern in CONTEXT["_copy_without_render"])
+
+
 def template_files() -> dict[str, str]:
     """The files in the template folder that Jinja renders, as text, by their paths there."""
     found = {str(path.relative_to(FOLDER)): path for path in FOLDER.rglob("*") if path.is_file()}
     return {
         name: path.read_text(encoding="utf-8", errors="replace")
-        for name, path in found.items()
-        if not any(fnmatch(name, copied) for copied in CONTEXT["_copy_without_render"])
+        for name, path in sorted(found.items())
+        if not any(map(is_copied, (path, *path.parents)))
     }
 
 
@@ -74,14 +80,17 @@ def bake(output: Path, **answers: str) -> Path:
     return Path(folder)
 
 
-def bake_repository(output: Path, answers: Answers) -> Repository:
-    root = bake(output, **answers)
-    files = {
+def digests(root: Path) -> dict[str, str]:
+    return {
         str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(root.rglob("*"))
         if path.is_file()
     }
-    return Repository(root, answers, files)
+
+
+def bake_repository(output: Path, answers: Answers) -> Repository:
+    root = bake(output, **answers)
+    return Repository(root, answers, digests(root))
 
 
 def bake_all(output: Path) -> list[Repository]:

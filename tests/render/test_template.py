@@ -6,16 +6,34 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 import yaml
 from jinja2 import nodes
 
-from harness import CONTEXT, FOLDER, OPTIONS, TEMPLATE, TEXTS, Record, jinja, template_files
+from harness import (
+    CONTEXT,
+    FOLDER,
+    OPTIONS,
+    TEMPLATE,
+    TEXTS,
+    Record,
+    combinations,
+    jinja,
+    template_files,
+)
+from programs.suites import layers
 
 MOST_CONDITIONALS_IN_A_FILE = 3
 MOST_CONDITIONALS = 30
+MOST_NEEDLESSLY_RENDERED = 25
+CONDITIONS = sorted({folder.name for folder in TEMPLATE.rglob("_only/*")})
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(FOLDER))
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +85,52 @@ def test_docs_tell_every_option_and_choice() -> None:
     assert {*TEXTS, *OPTIONS, *(c for choices in OPTIONS.values() for c in choices)} - told == set()
 
 
-def test_conditions_speak_of_existing_options_and_choices() -> None:
-    folders = [part for folder in (FOLDER / "_only").iterdir() for part in folder.name.split("+")]
-    for condition in (*folders, *CONTEXT["_dependencies"]):
-        option, _, choices = condition.partition("=")
-        assert set(choices.split(",")) <= set(OPTIONS[option]), condition
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_condition_can_be_met_and_missed(name: str) -> None:
+    """It stands in one order: the last question first, and choices by the alphabet."""
+    conditions = dict(part.split("=") for part in name.split("+"))
+    in_order = sorted(conditions, key=[*OPTIONS].index, reverse=True)
+    for option, choices in conditions.items():
+        named = choices.split(",")
+        assert set(named) < set(OPTIONS[option])
+        conditions[option] = ",".join(sorted(set(named)))
+    assert "+".join(f"{option}={conditions[option]}" for option in in_order) == name
+
+
+def test_no_file_is_laid_over_another() -> None:
+    for answers in combinations():
+        base, *others = layers(FOLDER, answers)
+        paths = Counter(relative(path) for path in base.rglob("*") if path.is_file())
+        for layer in others:
+            paths.update(str(p.relative_to(layer)) for p in layer.rglob("*") if p.is_file())
+        assert [path for path, count in paths.items() if count > 1] == [], answers
+
+
+def test_dependencies_belong_to_choices() -> None:
+    choices = {f"{option}={choice}" for option in OPTIONS for choice in OPTIONS[option]}
+    assert set(CONTEXT["_dependencies"]) <= choices
+
+
+def test_what_is_copied_has_nothing_to_render(
+    files: dict[str, str], record_property: Record
+) -> None:
+    sign = re.compile(r"<[<%#]|^\s*#%", re.MULTILINE)
+    for path in FOLDER.rglob("*"):
+        if path.is_file() and relative(path) not in files and path.suffix not in (".jpg", ".mp4"):
+            assert not sign.search(path.read_text(encoding="utf-8")), path
+    needless = [path for path, text in files.items() if not sign.search(text)]
+    record_property("files rendered without need", f"{len(needless)} of {MOST_NEEDLESSLY_RENDERED}")
+    assert len(needless) <= MOST_NEEDLESSLY_RENDERED, needless
+
+
+@pytest.mark.parametrize("pattern", CONTEXT["_copy_without_render"])
+def test_pattern_of_what_is_copied_is_safe(pattern: str) -> None:
+    """To copy a folder, cookiecutter first removes the one there, with what the owner put in it."""
+    matched = [path for path in FOLDER.rglob("*") if fnmatch(relative(path), pattern)]
+    assert matched
+    for folder in (path for path in matched if path.is_dir()):
+        assert relative(folder).startswith("_only/")
+        assert [path for path in folder.rglob("*") if "<<" in path.name] == []
 
 
 def test_version_is_the_newest_in_the_changelog() -> None:
