@@ -36,7 +36,7 @@ def lint(session: nox.Session) -> None:
     workflow = ".github/workflows/ci.yml"
     session.run("check-jsonschema", "--builtin-schema=vendor.github-workflows", workflow)
     session.run("zizmor", "--offline", "--persona=pedantic", workflow)
-    session.run("shellcheck", ".ci/run", ".ci/base-images")
+    session.run("shellcheck", ".ci/run", ".ci/base-images", ".ci/debian-mirror")
 
 
 @nox.session(python=PYTHON)
