@@ -22,6 +22,7 @@ DEPENDS_ON = {
     "lifecycle": ("pipeline",),
     "worker": ("pipeline",),
     "media": ("pipeline",),
+    "encoder": ("accelerator", "pipeline"),
     "trickle": ("pipeline",),
     "gpu": ("accelerator",),
     "gpu_heartbeat": ("accelerator", "registration"),

@@ -12,6 +12,9 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+#% if cookiecutter.pipeline == "live-video-to-video"
+from .encoders import EncoderSetting
+#% endif
 from .registration import Registration
 
 PREFIX = "BYOC_"
@@ -76,9 +79,8 @@ class Settings(Registration):
     JOB_TIMEOUT: for one call of the model. MAX_LATENCY: a frame that is older is dropped when the
     model does not keep up. CONTROL_TIMEOUT: a session whose control channel is silent for so long
     ends. SESSION_IDLE: so does one without control, or behind a live-runner proxy, that gets no
-    input for so long. VIDEO_ENCODER: `auto` takes h264_nvenc when a trial encode succeeds.
-    UNPROCESSED_FRAMES: what becomes of those that the model failed on, and of all while it
-    restarts. MAX_BODY_BYTES: the largest picture, at 3 bytes a pixel.
+    input for so long. UNPROCESSED_FRAMES: what becomes of those that the model failed on, and of
+    all while it restarts. MAX_BODY_BYTES: the largest picture, at 3 bytes a pixel.
     #% else
     JOB_TIMEOUT: for the model, from the moment a job reaches it. SEND_TIMEOUT: for a caller to
     read on in a stream. MAX_BODY_BYTES: the largest request and answer.
@@ -103,7 +105,7 @@ class Settings(Registration):
     max_latency_seconds: Seconds = 0.5
     control_timeout_seconds: Seconds = 60
     session_idle_seconds: Seconds = 60
-    video_encoder: Literal["auto", "libx264", "h264_nvenc"] = "auto"
+    video_encoder: EncoderSetting = "auto"
     unprocessed_frames: Literal["pass", "drop"] = "pass"
     #% else
     job_timeout_seconds: Seconds = 60

@@ -13,7 +13,7 @@ from .engine.dispatcher import Dispatcher
 from .engine.supervisor import Supervisor
 from .errors import JobError
 from .live import Channels, Live, LiveSession
-from .media.codec import choose_encoder
+from .media.choice import choose_encoder
 from .ops.health import Health
 from .ops.metrics import Metrics
 from .orchestrator import Orchestrator

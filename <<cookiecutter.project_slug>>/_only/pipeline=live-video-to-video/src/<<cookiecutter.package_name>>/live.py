@@ -12,9 +12,9 @@ import structlog
 from pydantic import ValidationError
 
 from .dialogue import Dialogue
+from .encoders import EncoderName
 from .engine.dispatcher import Dispatcher
 from .errors import JobError
-from .media.codec import EncoderName
 from .media.pipeline import Pipeline
 from .ops.metrics import Metrics
 from .parameters import Update

@@ -2,16 +2,13 @@
 
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
-from av import FFmpegError
 
 from emulator.container import Container, StartContainer
 from emulator.trickle import TrickleServer
-from harness import refuse_to_start, run_server
-from my_model.media.codec import try_encoder
+from harness import run_server
 from streaming import Caller, bunny, frames, joined, sound, times
 
 SMALL = (320, 180)
@@ -93,25 +90,3 @@ def test_pictures_that_the_model_fails_on_are_dropped(
         assert server.errors("model_error") == 25
         # It was asked for, so that nothing was tried.
         assert server.events("video encoder chosen") == []
-
-
-def nvenc_works() -> bool:
-    try:
-        try_encoder("h264_nvenc")
-    except (FFmpegError, ValueError):
-        return False
-    return True
-
-
-def test_the_encoder_is_chosen_by_a_trial(server: Container) -> None:
-    (chosen,) = server.events("video encoder chosen")
-    assert chosen["encoder"] == ("h264_nvenc" if nvenc_works() else "libx264")
-    assert nvenc_works() or chosen["trial_of_h264_nvenc"]
-
-
-@pytest.mark.skipif(nvenc_works(), reason="the encoder works here")
-def test_an_encoder_that_does_not_work_ends_the_start(tmp_path: Path) -> None:
-    code, words = refuse_to_start(tmp_path, BYOC_VIDEO_ENCODER="h264_nvenc")
-    assert code == 2
-    assert words.count("\n") == 1
-    assert "BYOC_VIDEO_ENCODER='h264_nvenc'" in words

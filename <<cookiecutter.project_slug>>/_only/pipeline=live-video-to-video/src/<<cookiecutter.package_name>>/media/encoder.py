@@ -15,9 +15,10 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
+from ..encoders import EncoderName
 from ..engine.schedule import DropReason, Frame, Look
 from ..errors import JobError
-from .codec import EncoderName, create_encoder
+from .codec import create_encoder
 from .muxer import SEGMENT_SECONDS, Emit, MediaPacket, Muxer
 
 MAX_AUDIO_PACKETS = 1024

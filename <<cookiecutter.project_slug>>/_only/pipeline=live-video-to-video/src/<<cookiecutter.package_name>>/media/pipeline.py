@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from av import AudioStream, VideoFrame, VideoStream
 from av.container import InputContainer
 
+from ..encoders import EncoderName
 from ..engine.dispatcher import Dispatcher
 from ..engine.exchange import Reply, Task
 from ..engine.schedule import DropReason, Frame
@@ -13,7 +14,6 @@ from ..errors import JobError
 from ..ops.metrics import Metrics
 from ..settings import Settings
 from ..stats import Stats
-from .codec import EncoderName
 from .decoder import Decoder
 from .encoder import Encoder
 from .muxer import MediaPacket
