@@ -5,14 +5,14 @@ import os
 import signal
 import sys
 import time
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from .ops import probe
 from .settings import Settings
 
 POLL_SECONDS = 0.2
-ANSWER_SECONDS = 3
 
 
 def drain(settings: Settings) -> int:
@@ -41,6 +41,5 @@ def drain(settings: Settings) -> int:
 
 
 def ask(settings: Settings, route: str) -> Any:
-    connection = HTTPConnection("127.0.0.1", settings.ops_port, timeout=ANSWER_SECONDS)
-    connection.request("GET", route)
-    return json.load(connection.getresponse())
+    _, body = probe.ask(settings.host, settings.ops_port, route)
+    return json.loads(body)

@@ -35,8 +35,12 @@ def serve(settings: Settings) -> int:
 
 
 def listen(host: str, port: int, variable: str) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    """`::` is every address, those of IPv4 too."""
+    version_6 = ":" in host
+    family = socket.AF_INET6 if version_6 else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        return socket.create_server(
+            (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=version_6
+        )
     except OSError as error:
         raise SettingsError(f"{variable}={port}: can't listen on {host}: {error}") from None
