@@ -1,6 +1,7 @@
-"""`uv run nox` lints and tests; `uv run nox -s tests`, `lint`, `image` or `soak` does one thing."""
+"""`uv run nox` lints and tests; `uv run nox -s image`, `soak` and the like do one thing."""
 
 import os
+from pathlib import Path
 
 import nox
 
@@ -9,6 +10,12 @@ IMAGE = "<<cookiecutter.project_slug>>"
 # uv has made the environment that this runs in.
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "tests"]
+
+
+@nox.session
+def weights(session: nox.Session) -> None:
+    """Fetch what the model loads, here, in CI and for a release; the example loads nothing."""
+    Path("weights").mkdir(exist_ok=True)
 
 
 @nox.session
