@@ -27,7 +27,10 @@ DEADLINE_SECONDS = 300
 # Between two looks at what is awaited, in seconds: longer and longer.
 FIRST_PAUSE, LONGEST_PAUSE, LONGER = 0.005, 0.05, 1.3
 POLL_SECONDS = 3  # how long an orchestrator waits for one answer
-HARDENED = ("--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges")
+HARDENED = (
+    *("--read-only", "--tmpfs=/tmp:exec"),
+    *("--cap-drop=ALL", "--security-opt=no-new-privileges"),
+)
 WEIGHTS = Path("weights")
 
 # Inherited by every process started here: starting NumPy's threads takes longer than most tests.

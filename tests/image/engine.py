@@ -14,7 +14,12 @@ from typing import Any, NamedTuple
 DEADLINE_SECONDS = 60
 KILL_SECONDS = 10  # what `docker stop` allows by default
 JOBS, OPS = 8000, 8001
-HARDENED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
+HARDENED = (
+    "--read-only",
+    "--tmpfs=/tmp:exec",
+    "--cap-drop=ALL",
+    "--security-opt=no-new-privileges",
+)
 
 
 type Start = Callable[..., AbstractContextManager[Container]]

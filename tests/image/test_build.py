@@ -140,6 +140,25 @@ def test_lock_file_out_of_date_fails_the_build(changed: Path, tag: str) -> None:
     assert "--locked" in done.stdout
 
 
+def test_system_packages_are_set_in_the_dockerfile(changed: Path, tag: str) -> None:
+    dockerfile = changed / "Dockerfile"
+    text = dockerfile.read_text()
+    assert 'ARG APT_PACKAGES=""\n' in text
+    dockerfile.write_text(text.replace('APT_PACKAGES=""', 'APT_PACKAGES="hello libxcb1"', 1))
+    name = f"{tag}:packages"
+    done = build(changed, name)
+    assert done.returncode == 0, done.stdout
+    assert docker("run", "--rm", "--entrypoint=hello", name) == "Hello, world!"
+    files = [file.name for file in contents(name)]
+    assert any(file.endswith("/libxcb.so.1") for file in files)
+    assert [file for file in files if UNWANTED.search(file)] == []
+
+
+def test_no_system_packages_cost_nothing(image: Image) -> None:
+    lines = docker("history", "--no-trunc", "--format={{.Size}} {{.CreatedBy}}", image.tag)
+    assert [line.split()[0] for line in lines.splitlines() if "apt-get" in line] == ["0B"]
+
+
 def test_weights_are_a_layer_before_the_code(changed: Path, tag: str) -> None:
     """What seldom changes comes first, so that an edit of the code costs one small layer."""
     (changed / "weights").mkdir()

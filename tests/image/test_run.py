@@ -1,4 +1,4 @@
-"""A hardened container serves: read-only, without capabilities, without a writable folder."""
+"""A hardened container serves: read-only, without capabilities, with a /tmp that is memory."""
 
 import json
 import shutil
@@ -6,7 +6,25 @@ import subprocess
 
 import pytest
 
-from image.engine import OPS, Container, Image, container, eventually, inspect
+from image.engine import HARDENED, OPS, Container, Image, container, docker, eventually, inspect
+
+# Where the standard library, and most others, look: for settings, caches and a scratch file, and
+# for what they have compiled and load.
+LIBRARIES = """
+import getpass, mmap, os, tempfile
+from pathlib import Path
+
+assert getpass.getuser()
+for folder in (Path.home() / ".config", "~/.cache", os.environ["XDG_CACHE_HOME"]):
+    made = Path(folder, "library").expanduser()
+    made.mkdir(parents=True, exist_ok=True)
+    made.joinpath("file").write_text("")
+with tempfile.NamedTemporaryFile() as file:
+    file.write(bytes(mmap.PAGESIZE))
+    file.flush()
+    mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ | mmap.PROT_EXEC)
+print(os.getuid(), "written loaded")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +41,15 @@ def test_server_is_process_1_and_nobody(server: Container) -> None:
 
 
 def test_nothing_can_be_written_but_memory(server: Container) -> None:
-    for folder in ("/", "/tmp", "/models", "/opt/venv"):
+    for folder in ("/", "/models", "/opt/venv", "/var/tmp"):
         assert server.execute("touch", f"{folder}/file").returncode != 0, folder
+    assert server.execute("stat", "-fc%T", "/tmp").stdout.split() == ["tmpfs"]
+
+
+@pytest.mark.parametrize("user", ["10001:10001", "12345:0", "12345"])
+def test_libraries_find_a_place_to_write_whoever_the_user_is(image: Image, user: str) -> None:
+    command = (f"--user={user}", "--entrypoint=python", image.tag, "-c", LIBRARIES)
+    assert docker("run", "--rm", *HARDENED, *command) == f"{user.partition(':')[0]} written loaded"
 
 
 def test_health_check_looks_at_the_port_that_is_set(image: Image, check: list[str]) -> None:
