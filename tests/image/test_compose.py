@@ -1,11 +1,12 @@
 """The README's way to an orchestrator, with Docker Compose.
 
-go-livepeer's image can't be had here: the repository's stand-in takes its place, with the same
+go-livepeer's image can't be had here: the emulated orchestrator takes its place, with the same
 name, port, secret and files.
 """
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import time
@@ -20,6 +21,7 @@ import pytest
 
 from compose import compose_or_skip
 from image.engine import DEADLINE_SECONDS, Container, Image, build, eventually
+from programs.suites import ORCHESTRATOR, TRICKLE, layers
 
 COMMAND_SECONDS = 120
 CLIP_FRAMES = 132
@@ -41,12 +43,12 @@ services:
 {model}    ports: !reset null
   orchestrator:
     image: {standin}
-    entrypoint: [python, -m, standins.orchestrator]
+    entrypoint: [python, -m, orchestrator.server]
     command: {arguments}
     stop_signal: SIGINT
     working_dir: /standin
     volumes:
-      - ./standins:/standin/standins:ro
+      - {programs}:/standin:ro
     ports: !override
       - "127.0.0.1:{port}:8935"
 """
@@ -73,9 +75,13 @@ class Stack:
     def __init__(self, image: Image, project: str, override: Path, port: int) -> None:
         self._root = image.root
         self._port = port
-        files = f"{image.root / 'compose.yaml'}:{override}"
-        self._environment = {"COMPOSE_FILE": files, "COMPOSE_PROJECT_NAME": project}
-        self._start, self._job = commands(image.root)
+        start, self._job = commands(image.root)
+        files = re.findall(r"--file (\S+)", start)
+        self._start = start.replace(files[-1], f"{files[-1]} --file {override}", 1)
+        self._environment = {
+            "COMPOSE_FILE": ":".join([*files, str(override)]),
+            "COMPOSE_PROJECT_NAME": project,
+        }
 
     def shell(self, script: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -126,6 +132,15 @@ def standin(tag: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"{tag}:standin"
 
 
+def lay_orchestrator(image: Image, folder: Path) -> None:
+    """The one for the registration of this image, and what it takes from the emulator."""
+    for layer in layers(ORCHESTRATOR, image.answers):
+        shutil.copytree(layer / "orchestrator", folder / "orchestrator", dirs_exist_ok=True)
+    shutil.copytree(image.root / "emulator", folder / "emulator")
+    for name in ("trickle.py", "listener.py"):
+        shutil.copy(TRICKLE / name, folder / "emulator")
+
+
 @contextmanager
 def stack(image: Image, standin: str, folder: Path, model: str = "") -> Iterator[Stack]:
     """Not started yet; in the end nothing is left of it."""
@@ -138,10 +153,17 @@ def stack(image: Image, standin: str, folder: Path, model: str = "") -> Iterator
         "--runner-url=https://orchestrator:8935",
         *(["--runners=/config/runners.json"] if static else []),
     ]
+    programs = folder / "programs"
+    lay_orchestrator(image, programs)
     override = folder / "override.yaml"
     override.write_text(
         OVERRIDE.format(
-            image=image.tag, standin=standin, model=model, arguments=arguments, port=port
+            image=image.tag,
+            standin=standin,
+            programs=programs,
+            model=model,
+            arguments=arguments,
+            port=port,
         )
     )
     created = Stack(image, f"byoc-template-test-{uuid.uuid4().hex[:12]}", override, port)

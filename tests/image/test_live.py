@@ -44,7 +44,7 @@ def run(image: Image, *arguments: str | Path) -> subprocess.CompletedProcess[str
 def stream(image: Image, target: Container, result: Path) -> subprocess.CompletedProcess[str]:
     """The clip, from this machine, at its own pace."""
     where = (f"--url=http://{target.address}:8000", f"--host={target.gateway}")
-    return run(image, "-m", "standins.stream", "tests/data/bigbuckbunny.mp4", result, *where)
+    return run(image, "-m", "emulator.stream", "tests/data/bigbuckbunny.mp4", result, *where)
 
 
 def compare(image: Image, result: Path) -> list[float]:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from compose import compose_or_skip
-from harness import Repository
+from harness import OPTIONS, Repository
 from languages import run
 
 # What the names stand for in go-livepeer v0.9.1: `cmd/livepeer/starter/flags.go`, and `v` in
@@ -45,6 +45,9 @@ ANNOUNCED = {
     "BYOC_ORCHESTRATOR_SECRET_FILE": "/run/secrets/orchestrator_secret",
     "BYOC_ORCHESTRATOR_URL": "https://orchestrator:8935",
 }
+# As the README starts both, and as each of them can be started.
+BOTH = ("compose.yaml", "compose.orchestrator.yaml")
+STACKS = (("compose.yaml",), BOTH, (*BOTH, "compose.onchain.yaml"))
 MARGIN_SECONDS = 2
 SECRET = re.compile("password|secret|token", re.IGNORECASE)
 
@@ -66,11 +69,20 @@ def load(path: Path) -> dict[str, Any]:
     return parse(path.read_text(encoding="utf-8"))
 
 
+def merged(base: Any, over: Any) -> Any:
+    """As Compose lays one file over another, where they have no list in common."""
+    if not isinstance(base, dict):
+        return over
+    both = {name: merged(base[name], over[name]) for name in base.keys() & over.keys()}
+    return base | over | both
+
+
 def services(repository: Repository) -> tuple[dict[str, Any], dict[str, Any]]:
     """The container and the orchestrator."""
-    found = load(repository.root / "compose.yaml")["services"]
-    assert set(found) == {"my-model", "orchestrator"}
-    return found["my-model"], found["orchestrator"]
+    base, over = (load(repository.root / name)["services"] for name in BOTH)
+    assert set(base) == {"my-model"}
+    assert set(over) == {"my-model", "orchestrator"}
+    return merged(base, over)["my-model"], over["orchestrator"]
 
 
 def flags(service: dict[str, Any]) -> dict[str, str]:
@@ -85,16 +97,25 @@ def test_schema_holds(files: list[Path]) -> None:
 def test_compose_takes_every_file(repositories: list[Repository]) -> None:
     """Compose itself, with what it says of the file before it starts anything."""
     compose_or_skip()
-    seen: set[str] = set()
+    seen: set[tuple[str, ...]] = set()
     for repository in repositories:
-        if repository.files["compose.yaml"] in seen:
-            continue
-        seen.add(repository.files["compose.yaml"])
-        run("docker", "compose", "config", "--quiet", cwd=repository.root)
-        if "compose.onchain.yaml" in repository.files:
-            both = ("--file", "compose.yaml", "--file", "compose.onchain.yaml")
-            profile = ("--profile", "onchain")
-            run("docker", "compose", *both, *profile, "config", "--quiet", cwd=repository.root)
+        for stack in STACKS:
+            contents = tuple(repository.files[name] for name in stack if name in repository.files)
+            if contents in seen:
+                continue
+            seen.add(contents)
+            files = [f"--file={name}" for name in stack if name in repository.files]
+            command = ("docker", "compose", *files, "--profile=onchain", "config", "--quiet")
+            run(*command, cwd=repository.root)
+
+
+def test_the_container_alone_is_one_file(repositories: list[Repository]) -> None:
+    """It knows of no orchestrator, whatever the registration is."""
+    for accelerator in OPTIONS["accelerator"]:
+        found = [each for each in repositories if each.answers["accelerator"] == accelerator]
+        assert len({each.files["compose.yaml"] for each in found}) == 1
+        text = (found[0].root / "compose.yaml").read_text(encoding="utf-8")
+        assert "orchestrator" not in re.sub("#.*", "", text)
 
 
 def test_there_is_time_to_drain_and_stop(repositories: list[Repository]) -> None:
@@ -165,6 +186,7 @@ def test_container_is_hardened(repositories: list[Repository]) -> None:
     for repository in repositories:
         container, _ = services(repository)
         assert container["read_only"] is True
+        assert container["tmpfs"] == ["/tmp:exec"]
         assert container["cap_drop"] == ["ALL"]
         assert container["security_opt"] == ["no-new-privileges:true"]
         assert "privileged" not in container
@@ -182,7 +204,8 @@ def test_container_outlives_the_orchestrator(repositories: list[Repository]) -> 
 def test_services_come_back_and_are_asked_whether_they_serve(files: list[Path]) -> None:
     for path in files:
         for name, service in load(path)["services"].items():
-            if path.name == "compose.yaml" or name == "gateway":
+            added = path.name == "compose.orchestrator.yaml" and name == "orchestrator"
+            if path.name == "compose.yaml" or added or name == "gateway":
                 assert service["restart"] == "unless-stopped"
                 assert service["healthcheck"]["test"]
             waited_for = service.get("depends_on", {})
@@ -207,7 +230,7 @@ def test_no_secret_is_inline(files: list[Path]) -> None:
         for line in path.read_text(encoding="utf-8").splitlines():
             rest = named.sub("", told.sub("", line.partition("#")[0]))
             assert not SECRET.search(rest), f"{path}: {line}"
-        for secret in load(path)["secrets"].values():
+        for secret in load(path).get("secrets", {}).values():
             assert re.fullmatch(r"secrets/\w+", secret["file"])
 
 

@@ -170,9 +170,7 @@ def main() -> None:
     secret.add_argument("--secret-file", type=Path, help="a file that holds it")
     parser.add_argument("--service-url", default="", help="where callers find it, if elsewhere")
     parser.add_argument("--runner-url", default="", help="where containers find it, if elsewhere")
-    # % if cookiecutter.registration != "capability"
     parser.add_argument("--runners", type=Path, help="a runners.json to begin with")
-    # % endif
     options = vars(parser.parse_args())
     if file := options.pop("secret_file"):
         options["secret"] = file.read_text().strip()
