@@ -69,3 +69,17 @@ def test_ci_refuses_a_lock_file_that_is_missing_or_old(repositories: list[Reposi
         path = repository.root / ".github" / "workflows" / "ci.yml"
         jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values()
         assert "uv sync --locked" in [step.get("run") for job in jobs for step in job["steps"]]
+
+
+def test_weights_are_fetched_before_they_are_needed(workflows: list[Path]) -> None:
+    """And what is built is said by the Dockerfile alone."""
+    needs = re.compile(r"docker/build-push-action@|nox -s .*tests")
+    for path in workflows:
+        for name, job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].items():
+            steps = [step.get("run", step.get("uses")) for step in job["steps"]]
+            (fetched,) = (i for i, step in enumerate(steps) if step.endswith("nox -s weights"))
+            needed = [i for i, step in enumerate(steps) if needs.search(step)]
+            assert needed, f"{path}: {name}"
+            assert fetched < min(needed), f"{path}: {name}"
+            given = [step.get("with", {}).get("build-args", "") for step in job["steps"]]
+            assert not re.search("APT_PACKAGES|BASE_IMAGE|WEIGHTS", "".join(given)), path
