@@ -3,12 +3,20 @@
 import socket
 import subprocess
 import sys
+from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
-from harness import DEADLINE_SECONDS, PACKAGE, Container, StartContainer, eventually, spawn
+from emulator.container import (
+    DEADLINE_SECONDS,
+    PACKAGE,
+    Container,
+    StartContainer,
+    eventually,
+)
+from harness import spawn
 
 
 def version_6() -> bool:
@@ -33,9 +41,9 @@ def ops_port(server: Container) -> int:
 
 
 def ask(host: str, port: int) -> int:
-    connection = HTTPConnection(host, port, timeout=DEADLINE_SECONDS)
-    connection.request("GET", "/health")
-    return connection.getresponse().status
+    with closing(HTTPConnection(host, port, timeout=DEADLINE_SECONDS)) as connection:
+        connection.request("GET", "/health")
+        return connection.getresponse().status
 
 
 def probe(port: int, path: str = "/health", **environment: str) -> subprocess.CompletedProcess[str]:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from harness import Container, refuse_to_start
+from emulator.container import Container
+from harness import refuse_to_start
 from my_model.encoders import OPTIONS
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from av import FFmpegError
 
-from harness import Container, refuse_to_start
+from emulator.container import Container
+from harness import refuse_to_start
 from my_model.media.choice import try_encoder
 
 
