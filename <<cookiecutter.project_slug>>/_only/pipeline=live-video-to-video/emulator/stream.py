@@ -14,6 +14,7 @@ from argparse import ArgumentParser, Namespace
 from bisect import bisect_left
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -55,8 +56,11 @@ class Part(NamedTuple):
     is_picture: bool
 
 
-def copy(source: File, target: File, path: str) -> None:
-    """Put video and audio as they are into another file; errors speak of the one at `path`."""
+def copy(source: File, target: File, path: str, repeat: int = 1) -> None:
+    """Put video and audio as they are into another file, again and again if it is to repeat.
+
+    Errors speak of the file at `path`.
+    """
     kind, options = ("mpegts", MPEGTS_OPTIONS) if isinstance(target, io.BytesIO) else (None, {})
     try:
         with av.open(source) as reader, av.open(target, "w", kind, options=options) as writer:
@@ -65,10 +69,16 @@ def copy(source: File, target: File, path: str) -> None:
                 sys.exit(f"{path}: no video")
             streams = [*reader.streams.video[:1], *reader.streams.audio[:1]]
             copies = {stream.index: writer.add_stream_from_template(stream) for stream in streams}
-            for packet in reader.demux(streams):
-                if packet.dts is not None:
-                    packet.stream = copies[packet.stream.index]
-                    writer.mux(packet)
+            for turn in range(repeat):
+                if turn:
+                    reader.seek(0)
+                later = Fraction(turn * (reader.duration or 0), av.time_base)
+                for packet in reader.demux(streams):
+                    if packet.dts is not None and packet.pts is not None:
+                        packet.dts += int(later / packet.time_base)
+                        packet.pts += int(later / packet.time_base)
+                        packet.stream = copies[packet.stream.index]
+                        writer.mux(packet)
     except (OSError, FFmpegError) as error:
         sys.exit(f"{path}: {error.strerror or error}")
 
@@ -214,13 +224,14 @@ def main() -> None:
     parser.add_argument("--id", default="quick-start", help="what the stream is called")
     parser.add_argument("--token", default="", help="that of BYOC_AUTH_TOKEN")
     parser.add_argument("--speed", type=float, default=1, help="2 is twice as fast")
+    parser.add_argument("--repeat", type=int, default=1, help="how often the clip is sent")
     add_options(parser)
     options = parser.parse_args()
     if not Path(options.result).suffix or not Path(options.result).parent.is_dir():
         parser.error(f"{options.result}: name a file like out.mp4 in a folder that is there")
     ts = io.BytesIO()
     shown: Times = {}
-    copy(options.clip, ts, options.clip)
+    copy(options.clip, ts, options.clip, options.repeat)
     try:
         received, cut = asyncio.run(stream(options, ts.getvalue(), shown))
     except KeyboardInterrupt:

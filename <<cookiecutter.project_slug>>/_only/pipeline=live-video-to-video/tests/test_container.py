@@ -24,18 +24,23 @@ from emulator.container import (
 from sample import CLIP, PARAMS, WRONG
 
 ENOUGH_FRAMES = 20
+# How often the clip is sent where the model starts anew meanwhile: more often if that takes long.
+LONG = 30
 STREAM = {"X-Stream-Id": "quick-start"}
 
 
 class Stream:
     """The clip on its way through the container, by the emulator's own program."""
 
-    def __init__(self, container: Container, folder: Path, params: dict[str, Any]) -> None:
+    def __init__(
+        self, container: Container, folder: Path, params: dict[str, Any], repeat: int
+    ) -> None:
         self.result = folder / "out.ts"
         self._container = container
         self._output = folder / "output"
         url = f"http://127.0.0.1:{container.port}"
-        options = ["--url", url, "--speed", "2", "--params", json.dumps(params)]
+        options = ["--url", url, "--speed", "2", "--repeat", str(repeat)]
+        options += ["--params", json.dumps(params)]
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "emulator.stream", CLIP, self.result, *options],
@@ -65,9 +70,9 @@ class Stream:
 
 @contextmanager
 def streaming(
-    container: Container, folder: Path, params: dict[str, Any] = PARAMS
+    container: Container, folder: Path, params: dict[str, Any] = PARAMS, repeat: int = 1
 ) -> Iterator[Stream]:
-    stream = Stream(container, folder, params)
+    stream = Stream(container, folder, params, repeat)
     try:
         yield stream
         if container.process.poll() is None:
@@ -155,7 +160,7 @@ def test_a_crash_of_the_model_and_a_stop_lose_no_stream(
     start: StartContainer, tmp_path: Path
 ) -> None:
     """Health stays ok; at the stop, what was accepted comes out to its last frame."""
-    with start() as container, streaming(container, tmp_path) as stream:
+    with start() as container, streaming(container, tmp_path, repeat=LONG) as stream:
         stream.wait_for_frames()
         with health_polls(container):
             container.kill_model()

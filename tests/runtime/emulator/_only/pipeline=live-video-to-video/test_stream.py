@@ -127,6 +127,18 @@ def test_the_clip_comes_back(way: list[str], tmp_path: Path) -> None:
         assert abs(frame - expected).mean() < 8
 
 
+def test_a_clip_that_repeats_is_one_stream(
+    container: Container, tmp_path: Path, short: Path
+) -> None:
+    result = tmp_path / "out.ts"
+    done = stream(result, "--repeat=3", *to_container(container), clip=short)
+    assert done.returncode == 0, done.stderr
+    with av.open(str(result), "r") as video:
+        shown = [frame.time or 0 for frame in video.decode(video=0)]
+    assert len(shown) == len(set(shown)) == 3 * SHORT_FRAMES
+    assert shown == sorted(shown)
+
+
 def test_events_and_data_are_shown(way: list[str], tmp_path: Path, short: Path) -> None:
     result = tmp_path / "out.ts"
     done = stream(result, '--params={"do": "count"}', *way, clip=short)
