@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-import pynvml  # type: ignore[import-untyped]
+import pynvml
 
 CHOSEN = "CUDA_VISIBLE_DEVICES"
 GRANTED = "NVIDIA_VISIBLE_DEVICES"

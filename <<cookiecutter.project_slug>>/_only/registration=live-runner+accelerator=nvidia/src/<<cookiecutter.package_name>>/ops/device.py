@@ -5,7 +5,7 @@ import os
 from contextlib import suppress
 from typing import Any
 
-import pynvml  # type: ignore[import-untyped]
+import pynvml
 
 from .gpu import on_thread
 from .nvml import memory, visible_devices
