@@ -8,6 +8,7 @@ import pytest
 
 from harness import Record, Repository, combinations
 
+MOST_TEST_LINES = 1500
 PICTURES = (".jpg", ".mp4")
 LISTED = Path(__file__).with_name("expected_files.txt").read_text(encoding="utf-8")
 # By pipeline: what orchestrators find the model under, and how long they lend it.
@@ -50,6 +51,22 @@ def test_files_are_exactly_those_listed(repositories: list[Repository]) -> None:
         unlike["missing"] |= {f"{path} ({choices})" for path in expected - found}
         unlike["unexpected"] |= {f"{path} ({choices})" for path in found - expected}
     assert unlike == {"missing": set(), "unexpected": set()}
+
+
+def test_tests_and_emulator_stay_small(
+    repositories: list[Repository], record_property: Record
+) -> None:
+    """They are the owner's to read, and not what this template is tested by."""
+    lines = {
+        sum(
+            (repository.root / path).read_bytes().count(b"\n")
+            for path in repository.files
+            if path.startswith(("tests/", "emulator/")) and path.endswith(".py")
+        )
+        for repository in repositories
+    }
+    record_property("lines of tests and emulator", f"{max(lines)} of {MOST_TEST_LINES} at most")
+    assert max(lines) <= MOST_TEST_LINES
 
 
 def test_no_folder_is_empty(repositories: list[Repository]) -> None:
