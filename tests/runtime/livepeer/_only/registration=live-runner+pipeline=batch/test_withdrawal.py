@@ -115,6 +115,7 @@ def test_an_idle_runner_withdraws(orchestrator: OrchestratorServer, tmp_path: Pa
     with run_announced(tmp_path, orchestrator.url) as server:
         registered(orchestrator)
         assert server.stop(signal.SIGTERM) == 0
+        eventually(lambda: withdrawals(orchestrator), "withdrawn")
         assert [call.status for call in withdrawals(orchestrator)] == [204]
         assert orchestrator.calls[-1] == withdrawals(orchestrator)[0]
 

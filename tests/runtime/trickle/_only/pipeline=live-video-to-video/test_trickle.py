@@ -27,6 +27,9 @@ from emulator.trickle import TrickleServer, run_trickle_server
 from orchestrator.certificate import self_signed
 
 
+MARGIN_SECONDS = 30
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[TrickleServer]:
     with run_trickle_server() as server:
@@ -355,10 +358,10 @@ def test_idle_channels_are_swept(client: httpx.Client, pool: ThreadPoolExecutor)
         waiting = pool.submit(client.get, f"{idle}/0")
         eventually(lambda: waits(server, idle, 0), "a reader waits")
         for channel in server.channels.values():
-            channel.written -= server.idle_seconds - DEADLINE_SECONDS
+            channel.written -= server.idle_seconds - MARGIN_SECONDS
         client.post(f"{busy}/0", content=b"x")
         for name in ("busy", "idle"):
-            server.channels[name].written -= DEADLINE_SECONDS
+            server.channels[name].written -= MARGIN_SECONDS
         eventually(lambda: "idle" not in server.channels, "the idle channel swept")
         assert waiting.result(DEADLINE_SECONDS).headers["Lp-Trickle-Closed"] == "terminated"
         assert client.get(f"{busy}/0").content == b"x"
