@@ -26,7 +26,6 @@ from emulator.container import DEADLINE_SECONDS, eventually
 from emulator.trickle import TrickleServer, run_trickle_server
 from orchestrator.certificate import self_signed
 
-
 MARGIN_SECONDS = 30
 
 
