@@ -107,37 +107,36 @@ def test_the_sample_comes_back(container: Container, tmp_path: Path) -> None:
     assert not stream.said("error")
 
 
-def test_parameters_change_while_it_streams(container: Container, tmp_path: Path) -> None:
-    with streaming(container, tmp_path, {}) as stream:
+@pytest.fixture(scope="class")
+def stream(container: Container, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stream]:
+    """One for all tests of a class, in the only place that there is."""
+    with streaming(container, tmp_path_factory.mktemp("stream"), {}, repeat=LONG) as stream:
         stream.wait_for_frames()
+        yield stream
+
+
+class TestWhileItStreams:
+    def test_parameters_change(self, stream: Stream) -> None:
         assert stream.change(PARAMS).status_code == 200
         stream.wait_for("params_updated")
-        assert json.loads(stream.said("params_updated")[0].split(maxsplit=1)[1])["params"] == PARAMS
+        (line,) = stream.said("params_updated")
+        assert json.loads(line.split(maxsplit=1)[1])["params"] == PARAMS
 
-
-@pytest.mark.skipif(WRONG is None, reason="sample.py says that the model refuses nothing")
-def test_wrong_parameters_are_refused_and_the_stream_goes_on(
-    container: Container, tmp_path: Path
-) -> None:
-    assert WRONG
-    params, field = WRONG
-    before = container.errors("bad_request")
-    with streaming(container, tmp_path) as stream:
-        stream.wait_for_frames()
+    @pytest.mark.skipif(WRONG is None, reason="sample.py says that the model refuses nothing")
+    def test_wrong_parameters_are_refused(self, container: Container, stream: Stream) -> None:
+        """The field is named, and the stream goes on."""
+        assert WRONG
+        params, field = WRONG
+        before = container.errors("bad_request")
         stream.change(params)
         stream.wait_for("error")
         stream.wait_for_frames()
-    (line,) = stream.said("error")
-    assert "bad_request" in line
-    assert field in line
-    assert container.errors("bad_request") == before + 1
+        (line,) = stream.said("error")
+        assert "bad_request" in line
+        assert field in line
+        assert container.errors("bad_request") == before + 1
 
-
-def test_a_second_session_is_refused_while_the_only_place_is_taken(
-    container: Container, tmp_path: Path
-) -> None:
-    with streaming(container, tmp_path) as stream:
-        stream.wait_for_frames()
+    def test_a_second_session_is_refused(self, container: Container, stream: Stream) -> None:
         channel = {"subscribe_url": "http://127.0.0.1:9/input"}
         headers = {"X-Stream-Id": "another"}
         answer = container.jobs.post("/stream/start", json=channel, headers=headers)
