@@ -76,6 +76,7 @@ def send(container: Container, sample: Path, seconds: float) -> list[tuple[float
 
 def soak(container: Container, sample: Path, minutes: float) -> bool:
     """Whether all is well."""
+    print(f"{SENDERS} warm up for {WARM_UP_SECONDS} s, then send for {minutes:g} minutes", flush=True)
     send(container, sample, WARM_UP_SECONDS)
     before = held(container)
     samples = send(container, sample, 60 * minutes)
@@ -87,6 +88,10 @@ def soak(container: Container, sample: Path, minutes: float) -> bool:
     for name, number in before.items():
         print(f"{name:16}{number:10}{after[name]:10}")
     print(f"{'memory, MB':16}{samples[0][1]:10.1f}{samples[-1][1]:10.1f}{growth:+10.3f} a minute")
+    if before != after:
+        print("FAILED: threads or files are left open")
+    if growth >= MAX_GROWTH:
+        print(f"FAILED: memory grows by more than {MAX_GROWTH} MB a minute")
     return before == after and growth < MAX_GROWTH
 
 

@@ -148,6 +148,8 @@ async def show_events(http: ClientSession, url: str) -> None:
             words = "{type}: {message}".format(**event["error"])
         if kind != "status":  # which says what the heartbeat says
             print(f"{kind:<10}", words, flush=True)
+        if kind == "stopped" and event.get("frames_unprocessed"):
+            print(f"{event['frames_unprocessed']} frames passed the model by", flush=True)
 
 
 async def show_data(http: ClientSession, url: str) -> None:
@@ -186,7 +188,7 @@ async def stream(options: Namespace, ts: bytes, shown: Times) -> tuple[Received,
         await asyncio.wait([output], timeout=END_SECONDS)
         if not output.done():
             where = urlsplit(urls["publish_url"]).netloc
-            raise CallError(f"the stream does not end: can the container reach {where}?")
+            raise CallError(f"the stream does not end: can the container reach {where}? see --host")
         await asyncio.wait([words], timeout=LAST_WORDS_SECONDS)
         try:
             return await output, cut

@@ -69,7 +69,8 @@ async def read[M: BaseModel](request: Request, kind: type[M], seconds: float) ->
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = str(first["loc"][0]) if first["loc"] else "body"
-        raise JobError("bad_request", f"{field}: {first['msg']}", field=field) from None
+        words = first["msg"].removeprefix("Value error, ")
+        raise JobError("bad_request", f"{field}: {words}", field=field) from None
 
 
 async def read_body(request: Request, seconds: float) -> bytes:

@@ -39,7 +39,7 @@ def parse[M: BaseModel](kind: type[M], params: Params) -> M:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(map(str, first["loc"])) or "params"
-        raise InvalidRequestError(f"{field}: {first['msg']}", field) from None
+        raise InvalidRequestError(f"{field}: {first['msg'].removeprefix('Value error, ')}", field) from None
 
 
 class Session:
@@ -64,7 +64,10 @@ class Session:
         self._emit(self.data, data)
 
     def _emit(self, messages: list[str], message: Json) -> None:
-        text = json.dumps(message, allow_nan=False, separators=(",", ":"))
+        try:
+            text = json.dumps(message, allow_nan=False, separators=(",", ":"))
+        except TypeError as error:
+            raise ValueError(f"a message is no JSON: {error}") from None
         if len(text) > MAX_MESSAGE_BYTES:
             raise ValueError(f"a message of {len(text)} bytes is over {MAX_MESSAGE_BYTES}")
         if len(messages) == MAX_MESSAGES:
