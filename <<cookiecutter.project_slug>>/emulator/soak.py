@@ -76,7 +76,7 @@ def send(container: Container, sample: Path, seconds: float) -> list[tuple[float
 
 def soak(container: Container, sample: Path, minutes: float) -> bool:
     """Whether all is well."""
-    print(f"{SENDERS} warm up for {WARM_UP_SECONDS} s, then send for {minutes:g} minutes", flush=True)
+    print(f"after {WARM_UP_SECONDS} s to warm up, {minutes:g} minutes count", flush=True)
     send(container, sample, WARM_UP_SECONDS)
     before = held(container)
     samples = send(container, sample, 60 * minutes)

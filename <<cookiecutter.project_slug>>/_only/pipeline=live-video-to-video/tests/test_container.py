@@ -39,7 +39,7 @@ class Stream:
         self._container = container
         self._output = folder / "output"
         url = f"http://127.0.0.1:{container.port}"
-        options = ["--url", url, "--speed", "2", "--repeat", str(repeat)]
+        options = ["--url", url, "--speed", "4", "--repeat", str(repeat)]
         options += ["--params", json.dumps(params)]
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(

@@ -46,7 +46,8 @@ class Request(NamedTuple):
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             field = ".".join(map(str, first["loc"])) or "body"
-            raise InvalidRequestError(f"{field}: {first['msg'].removeprefix('Value error, ')}", field) from None
+            words = first["msg"].removeprefix("Value error, ")
+            raise InvalidRequestError(f"{field}: {words}", field) from None
 
 
 class Binary(NamedTuple):

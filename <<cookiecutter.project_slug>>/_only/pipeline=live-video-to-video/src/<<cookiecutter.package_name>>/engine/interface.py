@@ -39,7 +39,8 @@ def parse[M: BaseModel](kind: type[M], params: Params) -> M:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(map(str, first["loc"])) or "params"
-        raise InvalidRequestError(f"{field}: {first['msg'].removeprefix('Value error, ')}", field) from None
+        words = first["msg"].removeprefix("Value error, ")
+        raise InvalidRequestError(f"{field}: {words}", field) from None
 
 
 class Session:
