@@ -35,7 +35,8 @@ CHANNELS = {
     "events_url": "events_url",
     "data_url": "data_url",
 }
-END_SECONDS = 15
+LISTEN_SECONDS, LOOK_SECONDS = 30, 0.02
+END_SECONDS = 60
 LAST_WORDS_SECONDS = 3
 PACKET_BYTES = 188
 CLOCK = 90_000
@@ -162,15 +163,28 @@ async def show_data(http: ClientSession, url: str) -> None:
 async def open_here(http: ClientSession, options: Namespace) -> AsyncIterator[dict[str, str]]:
     """Channels of our own, whose stream is stopped at the end."""
     headers = {"X-Stream-Id": options.id, **bearer(options.token)}
-    async with TrickleServer(options.host) as server:
-        urls = {name: server.create(uuid.uuid4().hex) for name in CHANNELS}
+    async with TrickleServer(options.host, remembers=True) as server:
+        names = {name: uuid.uuid4().hex for name in CHANNELS}
+        urls = {name: server.create(channel) for name, channel in names.items()}
         body, who = {"params": options.params, **urls}, "the container"
         await ask(http, who, f"{options.url}/stream/start", json=body, headers=headers)
         try:
+            await heard(server, names["subscribe_url"])
             yield {CHANNELS[name]: url for name, url in urls.items()}
         finally:
             with suppress(CallError):  # it is as good as stopped
                 await ask(http, who, f"{options.url}/stream/stop", headers=headers)
+
+
+async def heard(server: TrickleServer, channel: str) -> None:
+    """Until the container listens: it would miss what is sent before. Raises CallError."""
+    with suppress(KeyError):  # closed already
+        for _ in range(round(LISTEN_SECONDS / LOOK_SECONDS)):
+            if server.channels[channel].segments:
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+        where = urlsplit(server.url).netloc
+        raise CallError(f"the container does not listen: can it reach {where}? see --host")
 
 
 async def stream(options: Namespace, ts: bytes, shown: Times) -> tuple[Received, bool]:

@@ -16,7 +16,7 @@ from aiohttp import web
 from .listener import Listener, on_thread
 
 PATH = "/ai/trickle"
-KEPT_SEGMENTS = 5  # contract §4.1
+KEPT_SEGMENTS, ALL_SEGMENTS = 5, 2**31  # contract §4.1
 NEXT, CURRENT = -1, -2  # contract §4.1, §4.2: where an index is asked for
 READ_BYTES = 64 * 1024
 
@@ -62,6 +62,7 @@ class Channel:
     """The last segments of one name, and the index that comes next."""
 
     mime_type: str
+    kept: int = KEPT_SEGMENTS
     next_index: int = 0
     closed: bool = False
     written: float = field(default_factory=time.monotonic)
@@ -73,7 +74,7 @@ class Channel:
         return sorted(self._ring.values(), key=lambda segment: segment.index)
 
     def get(self, index: int) -> Segment | None:
-        segment = self._ring.get(index % KEPT_SEGMENTS)
+        segment = self._ring.get(index % self.kept)
         return segment if segment and segment.index == index else None
 
     def to_write(self, index: int) -> Segment:
@@ -99,9 +100,9 @@ class Channel:
             segment.close()
 
     def _add(self, index: int) -> Segment:
-        if older := self._ring.get(index % KEPT_SEGMENTS):
+        if older := self._ring.get(index % self.kept):
             older.close()
-        segment = self._ring[index % KEPT_SEGMENTS] = Segment(index)
+        segment = self._ring[index % self.kept] = Segment(index, closed=self.closed)
         return segment
 
 
@@ -111,7 +112,8 @@ class TrickleServer:
 
     Any thread may use `channels` and the methods that are not async. A channel in which nothing
     began for `idle_seconds` is deleted, looked at every `sweep_seconds` (contract §3.7); who waits
-    with the first byte is told to continue every `continue_seconds` (contract §4.1).
+    with the first byte is told to continue every `continue_seconds` (contract §4.1). `remembers`
+    more than orchestrators do: all segments, also of channels that are closed, for slow readers.
     """
 
     host: str = "127.0.0.1"
@@ -121,8 +123,10 @@ class TrickleServer:
     idle_seconds: float = 300
     sweep_seconds: float = 60
     continue_seconds: float = 10
+    remembers: bool = False
     url: str = field(default="", init=False)
     channels: dict[str, Channel] = field(default_factory=dict, init=False)
+    _closed: dict[str, Channel] = field(default_factory=dict, init=False)
 
     async def __aenter__(self) -> Self:
         app = web.Application()
@@ -160,13 +164,16 @@ class TrickleServer:
 
     def create(self, name: str, mime_type: str = "video/mp2t") -> str:
         """The URL of a channel, which is made if there is none: only orchestrators can."""
-        self.channels.setdefault(name, Channel(mime_type))
+        kept = ALL_SEGMENTS if self.remembers else KEPT_SEGMENTS
+        self.channels.setdefault(name, Channel(mime_type, kept))
         return f"{self.url}/{name}"
 
     def close_channel(self, name: str) -> bool:
         """Ends a channel for everyone (contract §4.3); False if there is none."""
         if channel := self.channels.pop(name, None):
             self._loop.call_soon_threadsafe(channel.close)
+            if self.remembers:
+                self._closed[name] = channel
         return channel is not None
 
     def write(self, name: str, data: bytes) -> bool:
@@ -274,8 +281,11 @@ class TrickleServer:
 
     def _find(self, request: web.Request) -> Channel:
         """Contract §4.1, §4.2: 404 is final, and a publisher's connection ends with it."""
-        if channel := self.channels.get(request.match_info["channel"]):
+        name = request.match_info["channel"]
+        if channel := self.channels.get(name):
             return channel
+        if request.method == "GET" and name in self._closed:
+            return self._closed[name]
         gone = web.HTTPNotFound(text="Stream not found")
         if request.method == "POST":
             gone.force_close()
