@@ -57,4 +57,4 @@ def benchmark(session: nox.Session) -> None:
 def mutants(session: nox.Session) -> None:
     """Show that each promise has a test that fails without its code; `-- -k WORD` takes a few."""
     install(session, "test")
-    session.run("python", "-m", "mutants.run", *session.posargs, env={"PYTHONPATH": "tests"})
+    session.run("python", "-m", "mutants", *session.posargs, env={"PYTHONPATH": "tests"})

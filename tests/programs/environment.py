@@ -23,8 +23,10 @@ class CheckError(Exception):
     """A check that failed, with what it printed."""
 
 
-def run(command: list[str], root: Path, variables: Mapping[str, str]) -> str:
-    """What the command prints; CheckError if it fails, or is not done after MOST_SECONDS."""
+def run(
+    command: list[str], root: Path, variables: Mapping[str, str], seconds: float = MOST_SECONDS
+) -> str:
+    """What the command prints; CheckError if it fails, or is not done in time."""
     kept = {name: v for name, v in os.environ.items() if not name.startswith(OWN_VARIABLES)}
     process = subprocess.Popen(
         command,
@@ -37,10 +39,10 @@ def run(command: list[str], root: Path, variables: Mapping[str, str]) -> str:
         start_new_session=True,
     )
     try:
-        output, _ = process.communicate(timeout=MOST_SECONDS)
+        output, _ = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired as error:
         os.killpg(process.pid, signal.SIGKILL)
-        raise CheckError(f"{process.communicate()[0]}\nnot done after {MOST_SECONDS} s") from error
+        raise CheckError(f"{process.communicate()[0]}\nnot done after {seconds} s") from error
     if process.returncode:
         raise CheckError(f"{' '.join(command)}\n{output}")
     return output

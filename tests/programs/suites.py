@@ -17,6 +17,7 @@ RUNTIME = TEMPLATE / "tests" / "runtime"
 ORCHESTRATOR = TEMPLATE / "tests" / "orchestrator"
 # What orchestrators have whatever a container's pipeline is.
 TRICKLE = FOLDER / "_only" / "pipeline=live-video-to-video" / "emulator"
+NOT_INJECTED = ("_only", "__pycache__", "mutants.toml")
 DEPENDS_ON = {
     "http": ("pipeline",),
     "lifecycle": ("pipeline",),
@@ -69,7 +70,7 @@ def inject(suite: str, answers: Answers, target: Path) -> None:
     """Put the suite, and what it needs, into a folder of a generated repository."""
     for source in (RUNTIME / "support", ORCHESTRATOR, folder(suite)):
         for layer in layers(source, answers):
-            unwanted = ["_only", "__pycache__", *(["test_*"] if source != folder(suite) else [])]
+            unwanted = [*NOT_INJECTED, *(["test_*"] if source != folder(suite) else [])]
             ignored = shutil.ignore_patterns(*unwanted)
             shutil.copytree(layer, target, ignore=ignored, dirs_exist_ok=True)
     for name in ("trickle.py", "listener.py"):

@@ -1,0 +1,136 @@
+"""Shows that promises have tests that fail without the code that keeps them.
+
+Each mutants.toml beside tests lists small changes: of the template, or of a repository with a deep
+suite in it. Each is made in a copy, where the test that it names must then fail.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import sys
+import tempfile
+import tomllib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from harness import TEMPLATE, Answers, bake_repository, combinations
+from programs.environment import CheckError, run, variables
+from programs.suites import DEPENDS_ON, folder, inject, tests
+
+MOST_SECONDS = 180  # for one test
+OF_TEMPLATE = ("answers", "render")
+CAUGHT, SURVIVED, INVALID = "caught", "SURVIVED", "INVALID"
+FAILED = re.compile(r"^FAILED .*|^not done after .*", re.MULTILINE)
+LEFT_OUT = shutil.ignore_patterns(".git", ".nox", ".venv", ".*_cache", "__pycache__")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`old`, which stands once in `file`, becomes `new`, and `test` must fail."""
+
+    suite: str
+    promise: str
+    file: str
+    old: str
+    new: str
+    test: str
+    answers: Answers = field(default_factory=dict)
+
+    @property
+    def node(self) -> str:
+        return f"{f'tests/{self.suite}' if self.suite in OF_TEMPLATE else 'deep'}/{self.test}"
+
+    @cached_property
+    def combination(self) -> Answers:
+        """The first that has the answers and the test; none where the template is changed."""
+        if self.suite in OF_TEMPLATE:
+            return {}
+        fitting = (each for each in combinations() if each.items() >= self.answers.items())
+        for each in fitting:
+            if self.is_in(tests(self.suite, each)):
+                return each
+        raise LookupError(f"no such test: {self}")
+
+    def is_in(self, files: Iterable[Path]) -> bool:
+        name, _, function = self.test.partition("[")[0].partition("::")
+        texts = [file.read_text(encoding="utf-8") for file in files if file.name == name]
+        return any(f"def {function}(" in text for text in texts)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What mutants change, and how tests are run there."""
+
+    root: Path
+    command: list[str]
+    variables: dict[str, str]
+
+    def failures(self, root: Path, *nodes: str) -> list[str]:
+        """What says that the tests fail in `root`; nothing if they pass."""
+        given = self.variables | {"PYTHONPATH": str(root / "deep")}
+        try:
+            run([*self.command, *nodes], root, given, MOST_SECONDS * len(nodes))
+        except CheckError as error:
+            return FAILED.findall(str(error)) or [f"ERROR {error}"]
+        return []
+
+    def examine(self, mutant: Mutant) -> list[str]:
+        with tempfile.TemporaryDirectory() as name:
+            root = shutil.copytree(self.root, Path(name).resolve() / "copy", ignore=LEFT_OUT)
+            text = (root / mutant.file).read_text(encoding="utf-8")
+            text = text.replace(mutant.old, mutant.new)
+            (root / mutant.file).write_text(text, encoding="utf-8")
+            return self.failures(root, mutant.node)
+
+
+def listed() -> list[Mutant]:
+    folders = {suite: folder(suite) for suite in DEPENDS_ON}
+    folders |= {name: TEMPLATE / "tests" / name for name in OF_TEMPLATE}
+    found = []
+    for suite, path in folders.items():
+        text = (path / "mutants.toml").read_text(encoding="utf-8")
+        found += [Mutant(suite, **entry) for entry in tomllib.loads(text)["mutant"]]
+    return found
+
+
+def prepare(work: Path, suite: str, answers: Answers) -> Ground:
+    if not answers:
+        return Ground(TEMPLATE, [sys.executable, "-m", "pytest"], {})
+    repository = bake_repository(Path(tempfile.mkdtemp(dir=work)), answers)
+    inject(suite, answers, repository.root / "deep")
+    return Ground(repository.root, ["uv", "run", "pytest"], variables(repository, work))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-k", dest="word", default="", help="only mutants that speak of it")
+    word = parser.parse_args().word
+    together: dict[tuple[str, ...], list[Mutant]] = {}
+    for mutant in listed():
+        if word in str(mutant):
+            together.setdefault((mutant.suite, *mutant.combination.values()), []).append(mutant)
+    counts = Counter[str]()
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name).resolve()
+        os.environ["COOKIECUTTER_CONFIG"] = str(work / "cookiecutter.yaml")
+        (work / "cookiecutter.yaml").write_text(f"replay_dir: {work}\n", encoding="utf-8")
+        for mutants in together.values():
+            ground = prepare(work, mutants[0].suite, mutants[0].combination)
+            before = ground.failures(ground.root, *{mutant.node for mutant in mutants})
+            for mutant in mutants:
+                unsound = [why for why in before if mutant.node in why or "FAILED" not in why]
+                why = unsound or ground.examine(mutant)
+                invalid = unsound or "".join(why).startswith("ERROR")
+                verdict = INVALID if invalid else CAUGHT if why else SURVIVED
+                print(" | ".join((verdict, mutant.suite, mutant.promise, *why)), flush=True)
+                counts[verdict] += 1
+    print(f"{counts.total()} mutants:", ", ".join(f"{n} {each}" for each, n in counts.items()))
+    return 0 if set(counts) == {CAUGHT} else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
