@@ -92,7 +92,8 @@ def listed() -> list[Mutant]:
     return [
         Mutant(suite, **entry)
         for suite, path in folders.items()
-        for entry in tomllib.loads((path / "mutants.toml").read_text("utf-8"))["mutant"]
+        for file in path.glob("mutants.toml")
+        for entry in tomllib.loads(file.read_text("utf-8"))["mutant"]
     ]
 
 
