@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ type StartContainer = Callable[..., AbstractContextManager[Container]]
 
 
 class StartError(Exception):
-    """The container ended before it listened."""
+    """The container ended before it was ready."""
 
     def __init__(self, exit_code: int, log: str) -> None:
         super().__init__(f"exit code {exit_code}:\n{log}")
@@ -114,7 +115,16 @@ class Container:
         subprocess.run([*within, "-c", code], check=True, timeout=DEADLINE_SECONDS)
 
     def wait_ready(self) -> None:
-        eventually(lambda: self.ops.get("/health").status_code == 200, "healthy")
+        """Raises StartError when the container ends meanwhile, as for a model that can't load."""
+        eventually(lambda: self._healthy() or self.process.poll() is not None, "healthy")
+        if self.process.poll() is not None:
+            raise StartError(self.process.returncode, self.log())
+
+    def _healthy(self) -> bool:
+        try:
+            return self.ops.get("/health").status_code == 200
+        except httpx.TransportError:
+            return False
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """The exit code."""
@@ -128,6 +138,14 @@ class Container:
         self.pool.shutdown()
         self.jobs.close()
         self.ops.close()
+
+
+@cache
+def lacks_weights(image: str) -> bool:
+    """They are a layer of some images, which must not be covered."""
+    code = "import os, sys; sys.exit(any(os.scandir(os.environ['BYOC_WEIGHTS_DIR'])))"
+    command = ["docker", "run", "--rm", "--entrypoint=python", image, "-c", code]
+    return subprocess.run(command, timeout=DEADLINE_SECONDS, check=False).returncode == 0
 
 
 def kill(process: subprocess.Popen[bytes], name: str) -> None:
@@ -167,7 +185,8 @@ def run_container(
         #% if cookiecutter.accelerator == "nvidia"
         command += ["--gpus=all"] if Path("/dev/nvidiactl").exists() else []
         #% endif
-        command += [f"--volume={WEIGHTS.resolve()}:/models:ro"] if WEIGHTS.is_dir() else []
+        if WEIGHTS.is_dir() and lacks_weights(image):
+            command.append(f"--volume={WEIGHTS.resolve()}:/models:ro")
         command += [f"--env={setting}={value}" for setting, value in settings.items()]
         command.append(image)
     log_file = folder / "container.log"

@@ -11,4 +11,7 @@ PARAMS: dict[str, Any] = {"gain": 2}
 WRONG: tuple[dict[str, Any], str] | None = ({"gain": -1}, "gain")
 
 # What the container under test is set to; on a busy machine no frame counts as late.
-SETTINGS: dict[str, Any] = {"BYOC_MAX_LATENCY_SECONDS": "60"}
+SETTINGS: dict[str, Any] = {
+    "BYOC_MAX_LATENCY_SECONDS": "120",
+    "BYOC_SHUTDOWN_GRACE_SECONDS": "120",
+}

@@ -161,7 +161,8 @@ class LiveSession:
         """What was received goes on to the end of the output channel."""
         self._pipeline.source.end()
         seconds = max(1, self._settings.shutdown_grace_seconds - LAST_STEPS_SECONDS)
-        await asyncio.wait([output], timeout=min(seconds, FLUSH_SECONDS))
+        patience = max(FLUSH_SECONDS, self._settings.max_latency_seconds)
+        await asyncio.wait([output], timeout=min(seconds, patience))
         if not output.done():
             log.warning("session cut before all was out")
             self._pipeline.cut()
