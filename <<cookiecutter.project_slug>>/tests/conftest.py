@@ -20,9 +20,9 @@ def image(pytestconfig: pytest.Config) -> str:
     return name
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def container(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
-    """One container for all tests that leave it sound."""
+    """One container for all tests of a file that leave it sound."""
     folder = tmp_path_factory.mktemp("container")
     with run_container(folder, image=image, **SETTINGS) as container:
         yield container

@@ -136,6 +136,16 @@ class TestWhileItStreams:
         assert field in line
         assert container.errors("bad_request") == before + 1
 
+    def test_a_crash_of_the_model_ends_no_stream(
+        self, container: Container, stream: Stream
+    ) -> None:
+        before = container.errors("worker_crash")
+        with health_polls(container):
+            container.kill_model()
+            stream.wait_for("recovered")
+            stream.wait_for_frames()
+        assert container.errors("worker_crash") == before + 1
+
     def test_a_second_session_is_refused(self, container: Container, stream: Stream) -> None:
         channel = {"subscribe_url": "http://127.0.0.1:9/input"}
         headers = {"X-Stream-Id": "another"}
@@ -155,28 +165,21 @@ def test_metrics_are_those_of_the_checklist(container: Container) -> None:
         assert f"\n# TYPE {name} {kind}\n" in f"\n{text}", name
 
 
-def test_a_crash_of_the_model_and_a_stop_lose_no_stream(
-    start: StartContainer, tmp_path: Path
-) -> None:
-    """Health stays ok; at the stop, what was accepted comes out to its last frame."""
-    with start() as container, streaming(container, tmp_path, repeat=LONG) as stream:
-        stream.wait_for_frames()
-        with health_polls(container):
-            container.kill_model()
-            stream.wait_for("recovered")
-            stream.wait_for_frames()
-        assert container.errors("worker_crash") == 1
-        container.process.terminate()
-        stream.wait()
-        assert container.wait_exit() == 0, container.log()
-        (event,) = container.events("session ended")
-        dropped = sum(event["frames_dropped"].values())
-        assert count_frames(stream.result) == event["frames_in"] - dropped
-
-
 def test_a_wrong_setting_is_told_in_one_line(start: StartContainer) -> None:
     with pytest.raises(StartError) as refusal, start(BYOC_CAPACITY="none"):
         pass
     assert refusal.value.exit_code == 2
     (line,) = refusal.value.log.splitlines()
     assert line.startswith("BYOC_CAPACITY='none': ")
+
+
+def test_a_stop_loses_no_frame(container: Container, tmp_path: Path) -> None:
+    """What was accepted comes out. The last test, because it ends the container of all."""
+    with streaming(container, tmp_path, repeat=LONG) as stream:
+        stream.wait_for_frames()
+        container.process.terminate()
+        stream.wait()
+        assert container.wait_exit() == 0, container.log()
+        (event,) = container.events("session ended")[-1:]
+        dropped = sum(event["frames_dropped"].values())
+        assert count_frames(stream.result) == event["frames_in"] - dropped
