@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from harness import TEMPLATE, Answers, bake_repository, combinations
 from programs.environment import CheckError, run, variables
-from programs.suites import DEPENDS_ON, folder, inject, tests
+from programs.suites import DEPENDS_ON, folder, inject, modules
 
 MOST_SECONDS = 180  # for one test
 PATIENCE = r"\1 = 45"  # of a test, with one thing
@@ -52,7 +52,7 @@ class Mutant:
         if self.suite in OF_TEMPLATE:
             return {}
         for each in combinations():
-            if each.items() >= self.answers.items() and self.is_in(tests(self.suite, each)):
+            if each.items() >= self.answers.items() and self.is_in(modules(self.suite, each)):
                 return each
         raise LookupError(f"no such test: {self}")
 

@@ -62,7 +62,7 @@ def layers(source: Path, answers: Answers) -> list[Path]:
     return [source, *(each for each in source.glob("_only/*") if holds(each, answers))]
 
 
-def tests(suite: str, answers: Answers) -> list[Path]:
+def modules(suite: str, answers: Answers) -> list[Path]:
     return [file for layer in layers(folder(suite), answers) for file in layer.glob("test_*.py")]
 
 
@@ -95,7 +95,7 @@ def choose_runs() -> list[Run]:
             chosen = dict(zip(names, choices, strict=True))
             fitting = [each for each in combinations() if each.items() >= chosen.items()]
             best = max(fitting, key=lambda each: len(pairs(each) & missing))
-            if tests(suite, best):
+            if modules(suite, best):
                 missing -= pairs(best)
                 runs.append(Run(suite, best))
     return runs
@@ -108,6 +108,6 @@ def uncovered(runs: Iterable[Run]) -> list[str]:
         f"{suite}: {' '.join(answers.values())}"
         for answers in combinations()
         for suite in DEPENDS_ON
-        if tests(suite, answers)
+        if modules(suite, answers)
         and not any(run.suite == suite and run.covers(answers) for run in runs)
     ]
