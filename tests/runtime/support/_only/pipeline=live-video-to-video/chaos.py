@@ -67,6 +67,10 @@ class ChaosStream:
     def half(self, frame: Picture, params: Params) -> Picture:
         return frame[::2, ::2]
 
+    def wide(self, frame: Picture, params: Params) -> Picture:
+        """Wider than encoders take."""
+        return np.zeros((2, 40_000, 3), np.uint8)
+
     def drop_odd(self, frame: Picture, params: Params) -> Picture | None:
         return None if self._frames % 2 else frame
 

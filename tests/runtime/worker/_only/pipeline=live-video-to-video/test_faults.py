@@ -315,6 +315,20 @@ def test_a_frame_that_fails_passes_through(
     assert server.worker() == pid
 
 
+def test_pictures_that_no_encoder_takes_cost_themselves(
+    server: Container, callers: list[Caller]
+) -> None:
+    first, second = callers
+    first.open({"do": "wide"})
+    second.open(INVERT)
+    send(callers, SHORT_CLIP, speed=10)
+    for caller in callers:
+        caller.finish()
+    assert set(faults(first)) == {"internal"}
+    assert faults(second) == []
+    assert looks(frames(joined(SHORT_CLIP)), frames(second.output())) == 25 * "i"
+
+
 def test_a_fault_of_every_frame_is_told_once_a_second(
     server: Container, callers: list[Caller]
 ) -> None:

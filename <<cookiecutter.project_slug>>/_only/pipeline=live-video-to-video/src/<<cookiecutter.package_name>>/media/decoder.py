@@ -136,7 +136,7 @@ class Decoder(threading.Thread):
         return decoder
 
     def _decode(self, packet: MediaPacket, codec: VideoCodecContext) -> bool:
-        """False when the decoder holds what is too large, and has to be given up."""
+        """False when the decoder has to be given up."""
         arrived = self._source.arrived
         try:
             frames = codec.decode(packet)
@@ -144,7 +144,8 @@ class Decoder(threading.Thread):
             log.info("packet undecodable", reason=str(error))
             if self._fits(codec.width, codec.height):
                 self._output.failed(JobError("bad_request", "a part of the video can't be decoded"))
-            return True
+            # libav crashes when one that could not be opened is used once more.
+            return codec.is_open
         if codec.coded_width * codec.coded_height > self._max_pixels:
             # Cropped, and libav's limit is for what is left.
             self._fits(codec.coded_width, codec.coded_height)

@@ -208,7 +208,7 @@ class Encoder(threading.Thread):
         self._flush()
         self._keyframe = None
         assert picture.time_base
-        encoder = self._encoder = create_encoder(
+        encoder = create_encoder(
             self._encoder_name,
             picture.width,
             picture.height,
@@ -219,4 +219,7 @@ class Encoder(threading.Thread):
         encoder.colorspace = look.colorspace
         encoder.color_primaries = look.color_primaries
         encoder.color_trc = look.color_trc
+        # libav crashes when one that could not be opened is used once more.
+        encoder.open()
+        self._encoder = encoder
         return encoder
