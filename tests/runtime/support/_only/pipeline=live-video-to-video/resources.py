@@ -47,13 +47,3 @@ def tasks(server: Container) -> int:
     server.process.send_signal(signal.SIGUSR2)
     (event,) = eventually(lambda: server.events("observed")[before:], "tasks counted")
     return int(event["tasks"])
-
-
-def memory(pid: int) -> int:
-    """In bytes, its part of what it shares with the other process; without what files hold.
-
-    How much of libraries is charged to a process depends on who else uses them.
-    """
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
-    sizes = {name: int(size) for name, size, _ in map(str.split, lines)}
-    return 1024 * (sizes["Pss_Anon:"] + sizes["Pss_Shmem:"])
