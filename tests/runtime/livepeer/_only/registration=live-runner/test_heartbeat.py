@@ -41,8 +41,12 @@ def orchestrator(port: int) -> Iterator[OrchestratorServer]:
 
 def after(orchestrator: OrchestratorServer, status: int) -> int:
     """How it has answered what came after this answer."""
-    statuses = [call.status for call in heartbeats(orchestrator)]
-    return statuses[statuses.index(status) + 1]
+
+    def answers() -> list[int]:
+        statuses = [call.status for call in heartbeats(orchestrator)]
+        return statuses[statuses.index(status) + 1 :] if status in statuses else []
+
+    return eventually(answers, f"an answer after {status}")[0]
 
 
 def test_everything_is_told(server: Container, orchestrator: OrchestratorServer) -> None:
