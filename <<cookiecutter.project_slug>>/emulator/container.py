@@ -33,6 +33,7 @@ HARDENED = (
     *("--cap-drop=ALL", "--security-opt=no-new-privileges"),
 )
 WEIGHTS = Path("weights")
+FREE_PORTS = {"BYOC_HOST": "127.0.0.1", "BYOC_PORT": "0", "BYOC_OPS_PORT": "0"}
 
 # Inherited by every process started here: starting NumPy's threads takes longer than most tests.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -157,7 +158,7 @@ def kill(process: subprocess.Popen[bytes], name: str) -> None:
 
 
 def spawn(log_file: Path, command: list[str], **environment: str) -> subprocess.Popen[bytes]:
-    """A process that listens at free ports of this machine and has no other settings than these."""
+    """A process that has no other settings than these; its log goes to the file."""
     inherited = {name: v for name, v in os.environ.items() if not name.startswith("BYOC_")}
     with log_file.open("wb") as log:
         return subprocess.Popen(command, env=inherited | environment, stderr=log)
@@ -177,7 +178,7 @@ def run_container(
     `ready` waits until it is healthy. `command` is what to start instead, where no image is.
     Raises StartError.
     """
-    settings = {"BYOC_HOST": "127.0.0.1", "BYOC_PORT": "0", "BYOC_OPS_PORT": "0"} | environment
+    settings = FREE_PORTS | environment
     name = f"test-{uuid.uuid4().hex[:12]}" if image else ""
     command = command or [sys.executable, "-m", PACKAGE]
     if image:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from emulator.container import Container, StartError, run_container
+from emulator.container import FREE_PORTS, Container, StartError, run_container
 from emulator.container import spawn as spawn_alone
 
 # The repository that these tests are put into.
@@ -31,7 +31,6 @@ CHAOS |= {
     ),
     "batch": {},
 }[ANSWERS["pipeline"]]
-FREE_PORTS = {"BYOC_HOST": "127.0.0.1", "BYOC_PORT": "0", "BYOC_OPS_PORT": "0"}
 
 
 def size(path: Path) -> int:
