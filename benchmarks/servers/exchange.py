@@ -16,26 +16,18 @@ import time
 
 import uvloop
 
+from my_model.engine.child import Child
 from my_model.engine.job import Job
 from my_model.engine.lane import Lane
-from my_model.engine.messages import WorkerOptions
 from my_model.engine.process import WorkerProcess
+from my_model.settings import Settings
 
 FRAME = bytes(range(256)) * 2700
 SIZE = len(FRAME)
 BATCH = 20
 ANSWER_SECONDS = 10
 
-OPTIONS = WorkerOptions(
-    supervisor=0,
-    control=0,
-    model="benchmarks.servers.generated:Model",
-    weights_dir=".",
-    capacity=1,
-    max_body_bytes=2 * SIZE,
-    log_format="json",
-    log_level="INFO",
-)
+SETTINGS = Settings(model="benchmarks.servers.generated:Model", max_body_bytes=2 * SIZE)
 
 
 class Bare:
@@ -79,8 +71,8 @@ async def exchange(lane: Lane) -> None:
 
 async def main(seconds: float) -> None:
     bare = Bare()  # forks, and that must not copy the worker's sockets
-    worker = await WorkerProcess.spawn(OPTIONS)
-    await worker.ready(OPTIONS.max_body_bytes)
+    worker = WorkerProcess(Child.spawn(SETTINGS))
+    await worker.ready(SETTINGS.capacity, SETTINGS.max_body_bytes)
     lane = worker.lanes[0]
     took: tuple[list[float], ...] = ([], [], [])
     end = time.monotonic() + seconds

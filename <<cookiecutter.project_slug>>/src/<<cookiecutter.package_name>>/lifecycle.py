@@ -8,18 +8,21 @@ from contextlib import contextmanager, suppress
 
 import structlog
 import uvicorn
+import uvloop
 
 from .api import create_app
+from .engine.child import Child
 from .engine.dispatcher import Dispatcher
 from .engine.supervisor import ModelUnavailableError, Supervisor
 from .errors import JobError
+from .logs import configure_logs
 from .ops.gpu import GpuMemory
 from .ops.health import Health, Status
 from .ops.metrics import Metrics
 from .ops.server import OpsServer
 from .orchestrator import Orchestrator
 from .sessions import Sessions
-from .settings import Settings
+from .settings import Settings, unknown_settings
 
 KEEP_ALIVE_SECONDS = 120  # orchestrators reuse idle connections for up to 90 s
 BEAT_SECONDS = 1
@@ -32,6 +35,20 @@ SERVER_SECONDS = 0.5
 log = structlog.get_logger()
 
 
+def run(settings: Settings, jobs: socket.socket, ops: socket.socket, child: Child) -> int:
+    """Serve on these sockets, with this process of the model, until the exit code is known."""
+    configure_logs(settings.log_format, settings.log_level)
+    if names := unknown_settings():
+        log.warning("unknown settings", names=names)
+
+    async def serve() -> int:
+        lifecycle = Lifecycle(settings, jobs, ops, child)
+        log.info("listening", port=jobs.getsockname()[1], ops_port=ops.getsockname()[1])
+        return await lifecycle.run()
+
+    return uvloop.run(serve())
+
+
 class JobServer(uvicorn.Server):
     """Leaves the signals to the lifecycle."""
 
@@ -41,7 +58,9 @@ class JobServer(uvicorn.Server):
 
 
 class Lifecycle:
-    def __init__(self, settings: Settings, jobs: socket.socket, ops: socket.socket) -> None:
+    def __init__(
+        self, settings: Settings, jobs: socket.socket, ops: socket.socket, child: Child
+    ) -> None:
         self._settings = settings
         self._jobs = jobs
         self._health = Health()
@@ -58,7 +77,9 @@ class Lifecycle:
         self._ops_server = OpsServer(ops, self._health, metrics, gpu, self._orchestrator)
         self._sessions = Sessions(settings.capacity, metrics, self._orchestrator.follow)
         dispatcher = Dispatcher(settings, metrics)
-        self._supervisor = Supervisor(settings, metrics, dispatcher, self._orchestrator.refresh)
+        self._supervisor = Supervisor(
+            child, settings, metrics, dispatcher, self._orchestrator.refresh
+        )
         app = create_app(
             settings,
             self._sessions,

@@ -1,14 +1,10 @@
 """The server from its settings to its exit code."""
 
+import gc
 import socket
 
-import structlog
-import uvloop
-
-from .lifecycle import Lifecycle
-from .logs import configure_logs
-from .ops.gpu import require_gpu
-from .settings import Settings, SettingsError, unknown_settings
+from .engine.child import Child
+from .settings import Settings, SettingsError
 
 BACKLOG = 2048
 
@@ -16,22 +12,22 @@ BACKLOG = 2048
 def serve(settings: Settings) -> int:
     """Raises SettingsError when a port is taken, or what is asked for can't be had here."""
     if settings.require_gpu:
+        from .ops.gpu import require_gpu
+
         require_gpu()
-    configure_logs(settings.log_format, settings.log_level)
     with (
         listen(settings.host, settings.port, "BYOC_PORT") as jobs,
         listen(settings.host, settings.ops_port, "BYOC_OPS_PORT") as ops,
     ):
-        log = structlog.get_logger()
-        if names := unknown_settings():
-            log.warning("unknown settings", names=names)
+        child = Child.spawn(settings)
+        # Imported beside the model's process, which imports for about as long. What imports leave
+        # behind stays: the collector would look through it again and again.
+        gc.disable()
+        from .lifecycle import run
 
-        async def run() -> int:
-            lifecycle = Lifecycle(settings, jobs, ops)
-            log.info("listening", port=jobs.getsockname()[1], ops_port=ops.getsockname()[1])
-            return await lifecycle.run()
-
-        return uvloop.run(run())
+        gc.freeze()
+        gc.enable()
+        return run(settings, jobs, ops, child)
 
 
 def listen(host: str, port: int, variable: str) -> socket.socket:

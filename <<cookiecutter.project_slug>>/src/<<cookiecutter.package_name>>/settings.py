@@ -4,13 +4,8 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
 
 #% if cookiecutter.pipeline == "live-video-to-video"
 from .encoders import EncoderSetting
@@ -43,32 +38,6 @@ class SettingsError(Exception):
     """One line that names the variable, the value and the rule."""
 
 
-class SecretFiles(PydanticBaseSettingsSource):
-    """`BYOC_X_FILE` holds the path of a file that holds the secret `BYOC_X`."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        variable = f"{PREFIX}{field_name.upper()}"
-        path = os.environ.get(f"{variable}_FILE")
-        if not path or not is_secret(field):
-            return None, field_name, False
-        if os.environ.get(variable):
-            raise SettingsError(f"{variable} and {variable}_FILE are both set: set one of them")
-        try:
-            secret = Path(path).read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{variable}_FILE={path!r} can't be read: {error}") from None
-        if not secret:
-            raise SettingsError(f"{variable}_FILE={path!r} is empty")
-        return secret, field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        values = {
-            name: self.get_field_value(field, name)[0]
-            for name, field in self.settings_cls.model_fields.items()
-        }
-        return {name: value for name, value in values.items() if value is not None}
-
-
 class Settings(Registration):
     """The variable is `BYOC_` and the field's name in capitals. Port 0 is any free port.
 
@@ -87,9 +56,7 @@ class Settings(Registration):
     #% endif
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True
-    )
+    model_config = ConfigDict(frozen=True, validate_default=True)
 
     host: str = "0.0.0.0"
     port: Port = 8000
@@ -119,24 +86,33 @@ class Settings(Registration):
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return env_settings, SecretFiles(settings_cls)
-
 
 def read_settings() -> Settings:
     """Raises SettingsError with all wrong values on one line."""
+    fields = Settings.model_fields
+    values = {name: value for name, field in fields.items() if (value := given(name, field))}
     try:
-        return Settings()
+        return Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError("; ".join(map(describe, error.errors()))) from None
+
+
+def given(name: str, field: FieldInfo) -> str | None:
+    """What the environment says; `BYOC_X_FILE` is a file that holds the secret `BYOC_X`."""
+    variable = f"{PREFIX}{name.upper()}"
+    value = os.environ.get(variable)
+    path = os.environ.get(f"{variable}_FILE")
+    if not path or not is_secret(field):
+        return value
+    if value:
+        raise SettingsError(f"{variable} and {variable}_FILE are both set: set one of them")
+    try:
+        secret = Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{variable}_FILE={path!r} can't be read: {error}") from None
+    if not secret:
+        raise SettingsError(f"{variable}_FILE={path!r} is empty")
+    return secret
 
 
 def unknown_settings() -> list[str]:

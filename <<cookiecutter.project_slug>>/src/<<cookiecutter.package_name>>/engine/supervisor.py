@@ -11,8 +11,8 @@ import structlog
 from ..errors import ErrorType, JobError, WorkerLostError
 from ..ops.metrics import Metrics
 from ..settings import Settings
+from .child import Child
 from .dispatcher import Dispatcher
-from .messages import WorkerOptions
 from .process import WorkerProcess
 
 MAX_STARTS = 3
@@ -46,13 +46,14 @@ class ModelUnavailableError(Exception):
 
 
 class Supervisor:
-    """Starts the worker, has the dispatcher serve it, and restarts it when it is lost.
+    """Has the dispatcher serve the worker, and starts another one when it is lost.
 
-    `on_loss` is called when one that served has been lost.
+    `first` is the first one's process. `on_loss` is called when one that served has been lost.
     """
 
     def __init__(
         self,
+        first: Child,
         settings: Settings,
         metrics: Metrics,
         dispatcher: Dispatcher,
@@ -64,7 +65,7 @@ class Supervisor:
         self._metrics = metrics
         self._dispatcher = dispatcher
         self._on_loss = on_loss
-        self._worker: WorkerProcess | None = None
+        self._worker = WorkerProcess(first)
 
     def require_ready(self) -> None:
         """Raises JobError when there is no worker that could take work now."""
@@ -81,10 +82,9 @@ class Supervisor:
         while True:
             oom_kills = count_oom_kills()
             self._dispatcher.useful = False
-            worker = self._worker = await WorkerProcess.spawn(self._worker_options())
-            if await self._load(worker):
+            if await self._load(self._worker):
                 failed_starts = 0
-                await self._serve(worker, oom_kills)
+                await self._serve(self._worker, oom_kills)
             else:
                 failed_starts += 1
                 if failed_starts == MAX_STARTS:
@@ -93,45 +93,30 @@ class Supervisor:
             delay = 0 if self._dispatcher.useful else longer(delay)
             log.info("model starts again", after_seconds=delay)
             await asyncio.sleep(delay)
+            self._worker = WorkerProcess(Child.spawn(self._settings))
 
     async def stop(self, seconds: float) -> bool:
         """End the worker after `run` has ended; False when it had to be killed at its work."""
-        if self._worker is None:
-            return True
         if self.state is State.READY:
             return await self._worker.close(seconds)
         await self._worker.kill()
         return True
 
-    def _worker_options(self) -> WorkerOptions:
-        settings = self._settings
-        return WorkerOptions(
-            supervisor=0,
-            control=0,
-            model=settings.model,
-            weights_dir=str(settings.weights_dir),
-            capacity=settings.capacity,
-            max_body_bytes=settings.max_body_bytes,
-            log_format=settings.log_format,
-            log_level=settings.log_level,
-        )
-
     async def _load(self, worker: WorkerProcess) -> bool:
         settings = self._settings
         seconds = settings.load_timeout_seconds
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds - worker.child.age):
                 ready = await worker.ready(settings.capacity, settings.max_body_bytes)
         except TimeoutError:
             await worker.kill()
             raise ModelUnavailableError(f"the model was not loaded after {seconds:g} s") from None
         except WorkerLostError:
             await worker.kill()
-            log.error("worker failed to start", exit_code=worker.returncode)
+            log.error("worker failed to start", exit_code=worker.child.exit_code)
             return False
-        log.info(
-            "model loaded", pid=worker.pid, lanes=ready.lanes, seconds=round(ready.load_seconds, 3)
-        )
+        load_seconds = round(ready.load_seconds, 3)
+        log.info("model loaded", pid=worker.child.pid, lanes=ready.lanes, seconds=load_seconds)
         self.state = State.READY
         self.ready.set()
         return True
@@ -151,7 +136,7 @@ class Supervisor:
         self.state = State.RESTARTING
         await worker.kill()
         jobs = self._dispatcher.in_hand
-        log.error("worker lost", cause=cause, exit_code=worker.returncode, jobs=jobs)
+        log.error("worker lost", cause=cause, exit_code=worker.child.exit_code, jobs=jobs)
         if cause is None:
             out_of_memory = count_oom_kills() > oom_kills
             loss: ErrorType = "out_of_memory" if out_of_memory else "worker_crash"
@@ -161,7 +146,7 @@ class Supervisor:
         self._on_loss()
 
     async def _watch(self, worker: WorkerProcess) -> None:
-        await worker.wait()
+        await worker.child.wait()
         if self._dispatcher.in_hand:
             # Time for a last answer to be read; usually the lane's end of file comes first.
             await asyncio.sleep(EXIT_SECONDS)

@@ -5,8 +5,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 
 
 def base_url(url: str) -> str:
@@ -22,7 +28,7 @@ def base_url(url: str) -> str:
 type BaseUrl = Annotated[str, Field(max_length=2048), AfterValidator(base_url)]
 
 
-class Announcing(BaseSettings):
+class Announcing(BaseModel):
     """ORCHESTRATOR_URL: unset, the container serves without being announced.
 
     CONTAINER_URL: the job port, as the orchestrator reaches it. ORCHESTRATOR_TLS: `off` accepts any

@@ -1,7 +1,7 @@
 """The operator registers the container, with runners.json: there is nothing to set here."""
 
-from pydantic_settings import BaseSettings
+from pydantic import BaseModel
 
 
-class Registration(BaseSettings):
+class Registration(BaseModel):
     """No field."""
