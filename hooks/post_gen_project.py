@@ -10,16 +10,16 @@ ONLY = Path("_only")
 
 
 def lay_chosen_files() -> None:
-    """Lay the folders whose conditions are met over the rest: `option=choice,choice+option=...`.
+    """Lay the folders whose conditions are met over the rest.
 
+    A condition is `option=choice,choice+option=...`, or several of that kind with `_or_` between.
     What only other answers ask for is no part of this repository; after `--overwrite-if-exists` it
     may stand there from before, and goes.
     """
     chosen: set[Path] = set()
     others: set[Path] = set()
     for folder in ONLY.iterdir():
-        conditions = [condition.split("=") for condition in folder.name.split("+")]
-        if all(ANSWERS[option] in choices.split(",") for option, choices in conditions):
+        if any(map(is_met, folder.name.split("_or_"))):
             shutil.copytree(folder, ".", dirs_exist_ok=True)
             files = chosen
         else:
@@ -31,6 +31,11 @@ def lay_chosen_files() -> None:
         for folder in stale.parents[:-1]:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
+
+
+def is_met(condition: str) -> bool:
+    parts = (part.split("=") for part in condition.split("+"))
+    return all(ANSWERS[option] in choices.split(",") for option, choices in parts)
 
 
 def note_answers() -> None:

@@ -52,9 +52,14 @@ def folder(suite: str) -> Path:
 
 
 def holds(condition: Path, answers: Answers) -> bool:
-    """Whether the folder is for these answers: `option=choice,choice+option=...`."""
-    parts = (part.split("=") for part in condition.name.split("+"))
-    return all(answers[option] in choices.split(",") for option, choices in parts)
+    """Whether the folder is for these answers: as `hooks/post_gen_project.py` reads its name."""
+    return any(
+        all(
+            answers[option] in choices.split(",")
+            for option, choices in (part.split("=") for part in alternative.split("+"))
+        )
+        for alternative in condition.name.split("_or_")
+    )
 
 
 def layers(source: Path, answers: Answers) -> list[Path]:

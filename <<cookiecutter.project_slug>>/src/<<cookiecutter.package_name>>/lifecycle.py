@@ -69,7 +69,7 @@ class Lifecycle:
         metrics.registry.register(gpu)
         #% if cookiecutter.registration == "live-runner" and cookiecutter.__mode == "persistent"
         self._orchestrator = Orchestrator(
-            settings, metrics, lambda session: self._sessions.release(session)
+            settings, metrics, lambda session: self._sessions.released(session)
         )
         #% else
         self._orchestrator = Orchestrator(settings, metrics)

@@ -9,25 +9,26 @@ from typing import Any
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
+from .channels import Channels
 from .engine.dispatcher import Dispatcher
 from .engine.supervisor import Supervisor
 from .errors import JobError
-from .live import Channels, Live, LiveSession
+from .live import Live, LiveSession
 from .media.choice import choose_encoder
 from .ops.health import Health
 from .ops.metrics import Metrics
 from .orchestrator import Orchestrator
 from .parameters import Update
-from .requests import LegacyStart, RunnerStart, Start, callback, read
+from .requests import LegacyStart, RunnerStart, Start, read
+from .reservation import Reservation, StreamReservation, runner_reservation
 from .sessions import Sessions
 from .settings import Settings
-from .trickle import is_gone
+from .trickle import Outage, is_gone, new_client
 from .web import new_app, respond
 
 IDENTIFIER = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 # Proxies set the first one themselves, and pass on whatever callers say in the second.
 STREAM_HEADERS = ("Livepeer-Session-Id", "X-Stream-Id")
-PROBE_SECONDS = 2
 END_SECONDS = 8
 # Callers through an orchestrator give a start 5 s by default (livepeer_gateway.call_runner).
 ROOM_SECONDS = 3
@@ -50,25 +51,27 @@ class Door:
     async def start(self, request: Request, kind: type[Start]) -> dict[str, Any]:
         """From a BYOC orchestrator, or from a live-runner proxy."""
         self._supervisor.require_ready()
-        runner = callback(request)
+        tls = self._live.tls
+        runner = runner_reservation(request, tls)
         if runner:
             body = await read(request, RunnerStart, self._seconds)
             session_id = stream_id(request)
             await self._make_room(session_id)
             channels, answer = await runner.create_channels()
-            self._enter(session_id, channels, body.params, runner.release)
+            self._enter(session_id, channels, body.params, runner)
             return {"session_id": session_id, **answer}
         start = await read(request, kind, self._seconds)
         named = (start.gateway_request_id, start.stream_id, uuid.uuid4().hex)
         session_id = stream_id(request, *named)
         await self._make_room(session_id)
-        self._enter(session_id, start.channels, start.params, None)
+        reservation = StreamReservation(start.channels, tls)
+        self._enter(session_id, start.channels, start.params, reservation)
         return {"session_id": session_id}
 
     def _enter(
-        self, session_id: str, channels: Channels, params: dict[str, Any], release: Any
+        self, session_id: str, channels: Channels, params: dict[str, Any], held: Reservation
     ) -> None:
-        self._sessions.enter(LiveSession(self._live, session_id, channels, params, release))
+        self._sessions.enter(LiveSession(self._live, session_id, channels, params, held))
 
     async def _make_room(self, session_id: str) -> None:
         """Await the end of a session of this name, or end it when its channels are gone.
@@ -77,7 +80,9 @@ class Door:
         """
         if stale := self._sessions.get(session_id):
             if not stale.stopping:
-                if not await is_gone(stale.channels.subscribe_url, PROBE_SECONDS):
+                async with new_client(self._live.tls) as http:
+                    gone = await is_gone(http, stale.channels.subscribe_url, Outage())
+                if not gone:
                     words = f"stream {session_id} is running already: stop it first"
                     raise JobError("bad_request", words, field="X-Stream-Id", status=409)
                 stale.cut()
@@ -95,7 +100,8 @@ def create_app(
     orchestrator: Orchestrator,
 ) -> FastAPI:
     """Raises SettingsError when the video encoder does not work."""
-    live = Live(settings, dispatcher, metrics, choose_encoder(settings.video_encoder))
+    encoder = choose_encoder(settings.video_encoder)
+    live = Live(settings, dispatcher, metrics, encoder, settings.tls)
     door = Door(live, sessions, supervisor, settings)
     app = new_app(settings.capability_name, metrics, health, orchestrator, answer)
     authorized = [Depends(orchestrator.authorize)]
@@ -108,9 +114,11 @@ def create_app(
     @app.post("/stream/stop", dependencies=authorized)
     async def stop(request: Request) -> Response:
         """End a session; answers once all of its output has been sent. Can be repeated."""
-        if session := sessions.get(stream_id(request)):
+        name = stream_id(request)
+        if session := sessions.get(name):
             session.stop("stopped")
             await ended(session)
+        sessions.released(name)
         return JSONResponse({"status": "stopped"})
 
     @app.post("/stream/params", dependencies=authorized)
@@ -138,7 +146,7 @@ def create_app(
 
 def answer(request: Request, error: JobError) -> Response:
     """The legacy door has errors of its own."""
-    if request.url.path == LEGACY_PATH and not callback(request):
+    if request.url.path == LEGACY_PATH and not runner_reservation(request, False):
         status = error.status if error.status in LEGACY_STATUSES else 500
         return JSONResponse({"detail": {"msg": error.message}}, status)
     return respond(request, error)

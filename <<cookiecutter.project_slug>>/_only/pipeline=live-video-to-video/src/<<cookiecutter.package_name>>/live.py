@@ -4,13 +4,15 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import aclosing
 from typing import Any, NamedTuple
 
+import aiohttp
 import structlog
 from pydantic import ValidationError
 
+from .channels import Channels
 from .dialogue import Dialogue
 from .encoders import EncoderName
 from .engine.dispatcher import Dispatcher
@@ -18,10 +20,21 @@ from .errors import JobError
 from .media.pipeline import Pipeline
 from .ops.metrics import Metrics
 from .parameters import Update
+from .publisher import Publisher
+from .reservation import Reservation
 from .settings import Settings
 from .stats import Stats
-from .trickle import ChannelClosedError, ChannelLostError, Publisher, chunks, subscribe
-from .voice import KEEP_ALIVE_SECONDS, Data, Events, Mailbox
+from .subscriber import Subscriber
+from .trickle import (
+    LOST_SECONDS,
+    ChannelClosedError,
+    ChannelLostError,
+    Outage,
+    Tls,
+    is_gone,
+    new_client,
+)
+from .voice import KEEP_ALIVE_SECONDS, Data, Events, Media, Outbox
 
 # Gateways stop a stream after 30 s without an event (byoc/trickle.go).
 HEARTBEAT_SECONDS = 5
@@ -29,22 +42,10 @@ HEARTBEAT_SECONDS = 5
 FLUSH_SECONDS = 8
 LAST_STEPS_SECONDS = 4
 LAST_WORDS_SECONDS = 1
-CLOSE_SECONDS = 0.5
-CANCEL_SECONDS = 0.1
 MAX_CONTROL_BYTES = 1_048_576
 KEEP_ALIVE = {"keep": "alive"}
 
 log = structlog.get_logger()
-
-
-class Channels(NamedTuple):
-    """Addresses, all of them secrets; those that the caller did not name are None."""
-
-    subscribe_url: str
-    publish_url: str | None
-    control_url: str | None
-    events_url: str | None
-    data_url: str | None
 
 
 class Live(NamedTuple):
@@ -54,10 +55,11 @@ class Live(NamedTuple):
     dispatcher: Dispatcher
     metrics: Metrics
     encoder: EncoderName
+    tls: Tls
 
 
 class LiveSession:
-    """One stream. `release` gives the session back to the live runner's orchestrator."""
+    """One stream."""
 
     def __init__(
         self,
@@ -65,14 +67,14 @@ class LiveSession:
         session_id: str,
         channels: Channels,
         params: dict[str, Any],
-        release: Callable[[], Coroutine[Any, Any, None]] | None,
+        reservation: Reservation,
     ) -> None:
         self.id = session_id
         self.channels = channels
-        self._settings, dispatcher, metrics, encoder = live
-        self._release = release
-        # Who creates channels keeps them: callers need not write on them (contract §5.4).
-        self._keep_seconds = KEEP_ALIVE_SECONDS if release else None
+        self.reservation = reservation
+        self._settings, dispatcher, metrics, encoder, self._tls = live
+        # Callers need not write on channels that the container has made (contract §5.4).
+        self._keep_seconds = KEEP_ALIVE_SECONDS if reservation.owns_channels else float("inf")
         count_lost = metrics.errors.labels(type="transport").inc
         self._events = Events(count_lost)
         self._data = Data(count_lost)
@@ -129,19 +131,29 @@ class LiveSession:
     async def run(self) -> str:
         """The whole life; returns the reason of the end."""
         with structlog.contextvars.bound_contextvars(session_id=self.id):
-            log.info("session started")
-            self._events.tell("started", params=self._dialogue.params)
-            self._pipeline.start(self.id, json.dumps(self._dialogue.params))
-            inputs = [self._read_input(), self._follow_control(), self._watch()]
-            following = [self._spawn(part) for part in inputs]
-            speaking = [self._spawn(part) for part in (self._send_events(), self._send_data())]
-            output = self._spawn(self._write_output())
-            reason = await self._stopping
-            await end_tasks(following, CANCEL_SECONDS)
-            await self._flush(output)
-            await self._say_goodbye(reason, speaking)
+            async with new_client(self._tls) as http:
+                reason = await self._live(http)
             log.info("session ended", reason=reason, **self._stats.report())
         self._ended.set()
+        return reason
+
+    async def _live(self, http: aiohttp.ClientSession) -> str:
+        log.info("session started")
+        self._events.tell("started", params=self._dialogue.params)
+        self._pipeline.start(self.id, json.dumps(self._dialogue.params))
+        inputs = [self._read_input(http), self._follow_control(http), self._watch()]
+        following = [self._spawn(part) for part in inputs]
+        words = [self._send_events(http), self._send_data(http)]
+        speaking = [self._spawn(part) for part in words]
+        output = self._spawn(self._send_media(http))
+        reason = await self._stopping
+        await cancel(following)
+        await self._flush(output)
+        self._events.tell("stopped", reason=reason, **self._stats.report())
+        self._events.end()
+        self._data.end()
+        await asyncio.wait(speaking, timeout=LAST_WORDS_SECONDS)
+        await cancel(speaking)
         return reason
 
     def _spawn(self, part: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -170,56 +182,39 @@ class LiveSession:
         await self._pipeline.join()
         await asyncio.wait([output])
 
-    async def _say_goodbye(self, reason: str, speaking: list[asyncio.Task[None]]) -> None:
-        self._events.tell("stopped", reason=reason, **self._stats.report())
-        self._events.end()
-        self._data.end()
-        await asyncio.wait(speaking, timeout=LAST_WORDS_SECONDS)
-        await end_tasks(speaking, CLOSE_SECONDS)
-        # The channels end with the session.
-        if self._release and reason not in ("stopped", "released"):
-            await self._give_back(self._release)
-
-    async def _give_back(self, release: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await release()
-        except Exception as error:
-            # Whoever has reserved the session may be gone, too.
-            log.info("session not released", reason=type(error).__name__)
-
     # What follows the caller
 
-    async def _read_input(self) -> None:
+    async def _read_input(self, http: aiohttp.ClientSession) -> None:
+        channel = Subscriber(http, self.channels.subscribe_url, self._keep_seconds)
         try:
-            url, keep = self.channels.subscribe_url, self._keep_seconds
-            async with aclosing(subscribe(url, keep_alive_seconds=keep)) as segments:
+            async with aclosing(channel.segments()) as segments:
                 async for segment in segments:
-                    async for data in chunks(segment):
+                    async for data in segment.chunks():
                         self._received = time.monotonic()
                         await self._pipeline.source.put(data)
         except ChannelLostError:
-            self._dialogue.fail(JobError("transport", "the input channel can't be reached"))
-        self.stop("input_ended")
+            self._lost("input")
+        # Callers close the input alone, orchestrators all that they have.
+        others = (self.channels.publish_url, self.channels.events_url)
+        gone = [url for url in others if url and await is_gone(http, url, Outage())]
+        self.stop("orchestrator_closed" if gone else "input_ended")
 
-    async def _follow_control(self) -> None:
-        url = self.channels.control_url
-        if url is None:
+    async def _follow_control(self, http: aiohttp.ClientSession) -> None:
+        if self.channels.control_url is None:
             return
+        channel = Subscriber(http, self.channels.control_url, self._keep_seconds)
         try:
-            keep = self._keep_seconds
-            async with aclosing(subscribe(url, MAX_CONTROL_BYTES, keep)) as segments:
+            async with aclosing(channel.segments()) as segments:
                 async for segment in segments:
-                    message = b"".join([data async for data in chunks(segment)])
-                    if message:
+                    if message := await segment.read(MAX_CONTROL_BYTES):
                         self._heard = time.monotonic()
                         self._obey(message)
         except ChannelLostError:
-            self._dialogue.fail(JobError("transport", "the control channel can't be reached"))
-        if self._release is None:
-            self.stop("control_closed")
-        else:
+            self._lost("control")
+        if self.reservation.owns_channels:
             log.info("control channel gone")
+        else:
+            self.stop("control_closed")
 
     def _obey(self, message: bytes) -> None:
         """Parameters, as a gateway repeats them after it has changed orchestrators (§3.4)."""
@@ -235,7 +230,7 @@ class LiveSession:
     async def _watch(self) -> None:
         """End what nobody ends: orchestrators don't always say that a stream is over (§3.5)."""
         settings = self._settings
-        controlled = self.channels.control_url is not None and self._release is None
+        controlled = self.channels.control_url and not self.reservation.owns_channels
         for second in itertools.count():
             if second % HEARTBEAT_SECONDS == 0:
                 report = self._stats.report()
@@ -248,69 +243,54 @@ class LiveSession:
             if not controlled and now - self._received > settings.session_idle_seconds:
                 self.stop("idle")
 
-    # What it says
+    # What it sends
 
-    async def _write_output(self) -> None:
-        if self.channels.publish_url is None:
-            while await self._pipeline.sink.get():
-                pass
-            return
-        channel = Publisher(self.channels.publish_url, "video/mp2t")
-        begun = time.monotonic()
+    async def _send_media(self, http: aiohttp.ClientSession) -> None:
         try:
-            while True:
-                try:
-                    async with asyncio.timeout(KEEP_ALIVE_SECONDS):
-                        chunk = await self._pipeline.sink.get()
-                except TimeoutError:
-                    await channel.keep_alive()
-                    begun = float("-inf")
-                    continue
-                if chunk is None:
-                    break
-                data, begins = chunk
-                # Sound whose pictures have stopped has no keyframe to begin with, and what comes
-                # after an empty segment may have none.
-                if begins or time.monotonic() - begun > KEEP_ALIVE_SECONDS:
-                    await channel.begin()
-                    begun = time.monotonic()
-                await channel.write(data)
-        except ChannelClosedError:
-            pass
-        except ChannelLostError:
-            self._dialogue.fail(JobError("transport", "the output channel can't be reached"))
+            url = self.channels.publish_url
+            await self._send(http, Media(self._pipeline.sink), "output", url, "video/mp2t")
         finally:
-            self.stop("output_closed")
             self._pipeline.cut()
-            await channel.close()
 
-    async def _send_events(self) -> None:
-        if not await self._send(self._events, self.channels.events_url, "application/json"):
-            self.stop("events_closed")
+    async def _send_events(self, http: aiohttp.ClientSession) -> None:
+        await self._send(http, self._events, "events", self.channels.events_url, "application/json")
 
-    async def _send_data(self) -> None:
-        await self._send(self._data, self.channels.data_url, "application/jsonl")
+    async def _send_data(self, http: aiohttp.ClientSession) -> None:
+        await self._send(http, self._data, "data", self.channels.data_url, "application/jsonl")
 
-    async def _send(self, mailbox: Mailbox, url: str | None, mime_type: str) -> bool:
-        """Until nothing more is said; False when the channel is closed or lost."""
+    async def _send(
+        self, http: aiohttp.ClientSession, outbox: Outbox, name: str, url: str | None, kind: str
+    ) -> None:
+        """Until the end; that of the output or the events is the session's."""
         if url is None:
-            while await mailbox.get() is not None:
-                pass
-            return True
-        channel = Publisher(url, mime_type)
+            await outbox.discard()
+            return
+
+        def broken(reason: str) -> None:
+            words = f"the connection of the {name} channel broke: {reason}"
+            self._dialogue.fail(JobError("transport", words))
+
+        channel = Publisher(http, url, kind, broken)
         try:
-            await mailbox.publish(channel)
-        except (ChannelClosedError, ChannelLostError) as error:
-            log.info("channel gone", mime_type=mime_type, reason=type(error).__name__)
-            return False
+            await outbox.publish(channel)
+        except ChannelLostError:
+            self._lost(name)
+        except ChannelClosedError:
+            log.info("channel gone", channel=name)
+            if outbox is not self._data:
+                self.stop(f"{name}_closed")
         finally:
             await channel.close()
-        return True
+
+    def _lost(self, name: str) -> None:
+        """The orchestrator is gone, or the way to it."""
+        words = f"the {name} channel can't be reached for {LOST_SECONDS} s"
+        self._dialogue.fail(JobError("transport", words))
+        self.stop("orchestrator_lost")
 
 
-async def end_tasks(tasks: list[asyncio.Task[None]], seconds: float) -> None:
-    """Cancel them, every so many seconds: the SDK swallows a cancellation here and there."""
-    while pending := [task for task in tasks if not task.done()]:
-        for task in pending:
-            task.cancel()
-        await asyncio.wait(pending, timeout=seconds)
+async def cancel(tasks: list[asyncio.Task[None]]) -> None:
+    """And wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)

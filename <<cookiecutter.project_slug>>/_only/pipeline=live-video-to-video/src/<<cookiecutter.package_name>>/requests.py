@@ -1,33 +1,15 @@
-"""What callers send to start a session, checked; and the channels made for live runners."""
+"""What callers send to start a session, checked."""
 
 import asyncio
-from collections.abc import Coroutine
-from dataclasses import dataclass
-from typing import Annotated, Any
-from urllib.parse import urlsplit
 
-from livepeer_gateway.errors import LivepeerGatewayError
-from livepeer_gateway.live_runner import create_trickle_channels, stop_runner_session
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
+from .channels import Channels, Url
 from .errors import JobError
-from .live import Channels
 from .parameters import Params
 
 MAX_REQUEST_BYTES = 1_048_576
-CALLBACK_SECONDS = 5
-SESSION_HEADERS = ("Livepeer-Session-Id", "Livepeer-Session-Token", "Livepeer-Session-Control")
-
-
-def http_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
-        raise ValueError("must be an absolute http or https address")
-    return url
-
-
-type Url = Annotated[str, Field(max_length=2048), AfterValidator(http_url)]
 
 
 class Start(BaseModel):
@@ -88,45 +70,3 @@ async def read_body(request: Request, seconds: float) -> bytes:
     except ClientDisconnect:
         raise JobError("cancelled", "the caller hung up") from None
     return body
-
-
-@dataclass
-class Callback:
-    """How to reach the orchestrator that has reserved a session; the token is a secret."""
-
-    headers: Any
-
-    async def create_channels(self) -> tuple[Channels, dict[str, str]]:
-        """The channels as we reach them, and as the caller does, by the caller's own names."""
-        names = {"in": "video/mp2t", "out": "video/mp2t", "control": "application/json"}
-        names |= {"events": "application/json", "data": "application/jsonl"}
-        try:
-            made = await create_trickle_channels(
-                self,
-                [{"name": name, "mime_type": mime_type} for name, mime_type in names.items()],
-                timeout=CALLBACK_SECONDS,
-            )
-            ours = {one["name"]: one.get("internal_url") or one["url"] for one in made}
-            theirs = {one["name"]: one["url"] for one in made}
-            channels = Channels(*(ours[name] for name in names))
-        except (LivepeerGatewayError, KeyError, ValueError, OSError) as error:
-            reason = type(error).__name__
-            words = f"the orchestrator did not create the session's channels: {reason}"
-            raise JobError("transport", words, status=502) from None
-        return channels, {
-            "publish_url": theirs["in"],
-            "subscribe_url": theirs["out"],
-            "control_url": theirs["control"],
-            "events_url": theirs["events"],
-            "data_url": theirs["data"],
-        }
-
-    def release(self) -> Coroutine[Any, Any, None]:
-        """Give the session back."""
-        return stop_runner_session(self, timeout=CALLBACK_SECONDS)
-
-
-def callback(request: Request) -> Callback | None:
-    """None when the request did not come through a live-runner proxy (contract §5.3)."""
-    headers = {name: request.headers.get(name, "") for name in SESSION_HEADERS}
-    return Callback(headers) if all(headers.values()) else None

@@ -3,25 +3,34 @@
 import asyncio
 from collections.abc import Callable
 
+import structlog
+
 from .errors import JobError
 from .live import LiveSession
 from .ops.metrics import Metrics
+
+# Ends with which the orchestrator counts a session no more.
+RELEASED = ("stopped", "released")
+MAX_UNRELEASED = 1000
+SETTLE_SECONDS = 0.5
 
 
 class Sessions:
     """At most `capacity` sessions at once, and none once admission is closed.
 
-    `on_change` is called with the ids of those that are open.
+    `on_change` is called with the ids of those that are open, and the number of those that have
+    ended, but which the orchestrator has not released yet.
     """
 
     def __init__(
-        self, capacity: int, metrics: Metrics, on_change: Callable[[frozenset[str]], None]
+        self, capacity: int, metrics: Metrics, on_change: Callable[[frozenset[str], int], None]
     ) -> None:
         self.closed = False
         self._capacity = capacity
         self._metrics = metrics
         self._on_change = on_change
         self._open: dict[str, tuple[LiveSession, asyncio.Task[None]]] = {}
+        self._unreleased: dict[str, asyncio.Task[None]] = {}
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -57,6 +66,7 @@ class Sessions:
         self.require_room()
         if session.id in self._open:
             raise JobError("bad_request", f"stream {session.id} is running already", status=409)
+        self._forget(session.id)
         self._open[session.id] = session, asyncio.create_task(self._host(session))
         self._changed()
         self._empty.clear()
@@ -67,23 +77,39 @@ class Sessions:
             outcome = await session.run()
         finally:
             del self._open[session.id]
+            if outcome not in RELEASED:
+                if len(self._unreleased) == MAX_UNRELEASED:
+                    self._forget(next(iter(self._unreleased)))
+                self._unreleased[session.id] = asyncio.create_task(self._release(session))
             self._changed()
             self._metrics.sessions.labels(outcome=outcome).inc()
             if not self._open:
                 self._empty.set()
 
+    async def _release(self, session: LiveSession) -> None:
+        with structlog.contextvars.bound_contextvars(session_id=session.id):
+            await session.reservation.release()
+        self._forget(session.id)
+
+    def _forget(self, session_id: str) -> None:
+        """The orchestrator has released it, if it had not."""
+        if task := self._unreleased.pop(session_id, None):
+            task.cancel()
+            self._changed()
+
     def _changed(self) -> None:
         self._metrics.sessions_active.set(len(self._open))
-        self._on_change(frozenset(self._open))
+        self._on_change(frozenset(self._open), len(self._unreleased))
 
     def close(self) -> None:
         """Admit nobody any more; who is in stays in."""
         self.closed = True
 
-    def release(self, session_id: str) -> None:
-        """The orchestrator has ended this one."""
+    def released(self, session_id: str) -> None:
+        """The orchestrator counts this one no more."""
         if session := self.get(session_id):
             session.stop("released")
+        self._forget(session_id)
 
     def stop(self) -> None:
         """Have all open sessions end, with what was accepted."""
@@ -97,5 +123,7 @@ class Sessions:
             session.cut()
 
     async def ended(self) -> None:
-        """Wait until no session is open."""
+        """Wait until no session is open, and a moment more for those that are being given back."""
         await self._empty.wait()
+        if self._unreleased:
+            await asyncio.wait(self._unreleased.values(), timeout=SETTLE_SECONDS)

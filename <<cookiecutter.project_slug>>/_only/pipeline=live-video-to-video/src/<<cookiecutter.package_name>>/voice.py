@@ -1,4 +1,4 @@
-"""What a session says: events, one to a segment, and lines of data."""
+"""What a session sends: events, one to a segment, lines of data, and media."""
 
 import asyncio
 import json
@@ -7,17 +7,29 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from .trickle import ChannelClosedError, Publisher
+from .media.sink import ByteSink
+from .publisher import Publisher
 
 MAX_WAITING = 256
 # Readers get lines as they come; a segment is what a late reader starts with.
 SEGMENT_SECONDS = 10
-CHECK_SECONDS = 1
 # Orchestrators delete a channel without a new segment for 5 minutes (trickle/trickle_server.go).
 KEEP_ALIVE_SECONDS = 120
 
 
-class Mailbox(ABC):
+class Outbox(ABC):
+    """What waits for a channel."""
+
+    @abstractmethod
+    async def publish(self, channel: Publisher) -> None:
+        """Until the end; raises ChannelClosedError and ChannelLostError."""
+
+    @abstractmethod
+    async def discard(self) -> None:
+        """Where there is no channel; until the end."""
+
+
+class Mailbox(Outbox):
     """Messages for a channel that may be slow: the oldest are lost when too many wait."""
 
     def __init__(self, on_lost: Callable[[], None]) -> None:
@@ -38,9 +50,9 @@ class Mailbox(ABC):
         """None at the end."""
         return await self._messages.get()
 
-    @abstractmethod
-    async def publish(self, channel: Publisher) -> None:
-        """Until the end; raises ChannelClosedError and ChannelLostError."""
+    async def discard(self) -> None:
+        while await self.get() is not None:
+            pass
 
 
 class Events(Mailbox):
@@ -55,16 +67,7 @@ class Events(Mailbox):
         self.put(f'{{"queue_event_type": "ai_stream_events", "event": {event}}}')
 
     async def publish(self, channel: Publisher) -> None:
-        while True:
-            try:
-                async with asyncio.timeout(CHECK_SECONDS):
-                    message = await self.get()
-            except TimeoutError:
-                if channel.closed:
-                    raise ChannelClosedError from None
-                continue
-            if message is None:
-                return
+        while (message := await self.get()) is not None:
             if not await channel.publish(message.encode()):
                 self._on_lost()
 
@@ -73,22 +76,53 @@ class Data(Mailbox):
     """JSON lines, which gateways relay one by one (contract §3.6)."""
 
     async def publish(self, channel: Publisher) -> None:
-        segment = kept = time.monotonic()
+        begun = spoken = time.monotonic()
         while True:
             try:
                 async with asyncio.timeout(SEGMENT_SECONDS):
                     line = await self.get()
             except TimeoutError:
                 await channel.end()
-                if time.monotonic() - kept < KEEP_ALIVE_SECONDS:
+                if time.monotonic() - spoken < KEEP_ALIVE_SECONDS:
                     continue
                 line = '{"type": "keepalive"}'
             if line is None:
                 await channel.end()
                 return
-            kept = time.monotonic()
-            if not channel.writing or kept - segment > SEGMENT_SECONDS:
+            spoken = time.monotonic()
+            if spoken - begun > SEGMENT_SECONDS:
+                await channel.end()
+            while not await channel.write(line.encode() + b"\n"):
                 await channel.begin()
-                segment = kept
-            if not await channel.write(line.encode() + b"\n"):
-                self._on_lost()
+                begun = time.monotonic()
+
+
+class Media(Outbox):
+    """Encoded media, whose segments begin with a keyframe; what can't be sent now is lost."""
+
+    def __init__(self, sink: ByteSink) -> None:
+        self._sink = sink
+
+    async def publish(self, channel: Publisher) -> None:
+        begun = time.monotonic()
+        while True:
+            try:
+                async with asyncio.timeout(KEEP_ALIVE_SECONDS):
+                    chunk = await self._sink.get()
+            except TimeoutError:
+                await channel.keep_alive()
+                begun = float("-inf")
+                continue
+            if chunk is None:
+                return
+            data, begins = chunk
+            # Sound whose pictures have stopped has no keyframe to begin with, and what comes after
+            # an empty segment may have none.
+            if begins or time.monotonic() - begun > KEEP_ALIVE_SECONDS:
+                await channel.try_to_begin()
+                begun = time.monotonic()
+            await channel.write(data)
+
+    async def discard(self) -> None:
+        while await self._sink.get():
+            pass

@@ -1,18 +1,11 @@
 """Settings of a container that announces itself: the orchestrator, and how it reaches us."""
 
-import ssl
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    Field,
-    SecretStr,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
+
+from .trust import Trust
 
 
 def base_url(url: str) -> str:
@@ -28,17 +21,15 @@ def base_url(url: str) -> str:
 type BaseUrl = Annotated[str, Field(max_length=2048), AfterValidator(base_url)]
 
 
-class Announcing(BaseModel):
+class Announcing(Trust):
     """ORCHESTRATOR_URL: unset, the container serves without being announced.
 
-    CONTAINER_URL: the job port, as the orchestrator reaches it. ORCHESTRATOR_TLS: `off` accepts any
-    certificate, since orchestrators sign their own; or a file with those to trust.
-    REGISTRATION_INTERVAL: the longest time between two words to the orchestrator.
+    CONTAINER_URL: the job port, as the orchestrator reaches it. REGISTRATION_INTERVAL: the longest
+    time between two words to the orchestrator.
     """
 
     orchestrator_url: BaseUrl | None = None
     orchestrator_secret: SecretStr | None = Field(default=None, validate_default=True)
-    orchestrator_tls: Literal["off"] | Path = "off"
     container_url: BaseUrl | None = Field(default=None, validate_default=True)
     registration_interval_seconds: float = Field(default=10, ge=1, le=3600, allow_inf_nan=False)
 
@@ -59,13 +50,3 @@ class Announcing(BaseModel):
         if info.data.get("orchestrator_url") and not url:
             raise ValueError("must be set where BYOC_ORCHESTRATOR_URL is")
         return url
-
-    @field_validator("orchestrator_tls")
-    @classmethod
-    def loadable(cls, trusted: Path | str) -> Path | str:
-        if isinstance(trusted, Path):
-            try:
-                ssl.create_default_context(cafile=trusted)
-            except (OSError, ValueError) as error:
-                raise ValueError(f"must be off or a file of certificates: {error}") from None
-        return trusted

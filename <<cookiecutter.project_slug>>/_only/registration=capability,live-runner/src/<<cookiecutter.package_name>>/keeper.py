@@ -35,6 +35,7 @@ class Keeper(ABC):
         self._metrics = metrics
         self._upstream = Upstream(settings)
         self._sessions: frozenset[str] = frozenset()
+        self._unreleased = 0
         self._announced = False
         self._closed = False
         self._registered = False
@@ -51,9 +52,10 @@ class Keeper(ABC):
         self._announced = True
         self.refresh()
 
-    def follow(self, sessions: frozenset[str]) -> None:
-        """These are open."""
+    def follow(self, sessions: frozenset[str], unreleased: int = 0) -> None:
+        """These are open; so many more have ended, but are still counted by the orchestrator."""
         self._sessions = sessions
+        self._unreleased = unreleased
         if self._closed:
             self.refresh()
 

@@ -1,7 +1,5 @@
 """The orchestrator's door: every call bounded in time and size, and safe to tell of."""
 
-import ssl
-from pathlib import Path
 from typing import Literal, Self
 
 import aiohttp
@@ -25,11 +23,8 @@ class UpstreamError(Exception):
 
 class Upstream:
     def __init__(self, settings: Announcing) -> None:
-        trusted = settings.orchestrator_tls
         self._url = settings.orchestrator_url
-        self._tls: ssl.SSLContext | bool = (
-            ssl.create_default_context(cafile=trusted) if isinstance(trusted, Path) else False
-        )
+        self._tls = settings.tls
 
     async def __aenter__(self) -> Self:
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)

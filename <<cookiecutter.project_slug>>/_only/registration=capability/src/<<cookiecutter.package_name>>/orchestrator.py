@@ -20,8 +20,8 @@ DISTRIBUTION = "<<cookiecutter.project_slug>>"
 
 
 class Orchestrator(Keeper):
-    """Registering again brings back what the orchestrator has dropped, and with the number of open
-    sessions as `load` the slots that it has lost count of (contract §1.5).
+    """Registering again brings back what the orchestrator has dropped, and with the number of
+    sessions that it has not released as `load` the slots that it has lost count of (contract §1.5).
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
@@ -58,7 +58,7 @@ class Orchestrator(Keeper):
             "price_per_unit": settings.price_per_unit,
             "price_scaling": settings.price_scaling,
             "currency": settings.price_currency,
-            "load": len(self._sessions),
+            "load": len(self._sessions) + self._unreleased,
         }
         if self._token:
             body["token"] = self._token.get_secret_value()

@@ -16,7 +16,8 @@ from .heartbeat import Heartbeat, Standing
 from .keeper import FOREVER, Keeper
 from .ops.metrics import Metrics
 from .settings import Settings
-from .trickle import ChannelLostError, chunks, subscribe
+from .subscriber import Subscriber
+from .trickle import ChannelLostError, new_client
 
 MAX_NOTICE_BYTES = 65_536
 CONFIRM_SECONDS = 4
@@ -140,9 +141,12 @@ class Orchestrator(Keeper):
     async def _hear(self, url: str) -> None:
         """What is missed here, the next heartbeat's answer tells."""
         try:
-            async with aclosing(subscribe(url, MAX_NOTICE_BYTES)) as segments:
+            async with (
+                new_client(self._settings.tls) as http,
+                aclosing(Subscriber(http, url).segments()) as segments,
+            ):
                 async for segment in segments:
-                    await self._heed(b"".join([data async for data in chunks(segment)]))
+                    await self._heed(await segment.read(MAX_NOTICE_BYTES))
         except ChannelLostError:
             log.info("the orchestrator's channel can't be reached")
 

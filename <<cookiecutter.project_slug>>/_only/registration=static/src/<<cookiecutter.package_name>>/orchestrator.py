@@ -25,7 +25,7 @@ class Orchestrator:
     def announce(self) -> None:
         pass
 
-    def follow(self, sessions: frozenset[str]) -> None:
+    def follow(self, sessions: frozenset[str], unreleased: int = 0) -> None:
         pass
 
     def close_admission(self) -> None:

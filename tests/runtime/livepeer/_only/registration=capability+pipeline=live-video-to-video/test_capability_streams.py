@@ -10,7 +10,7 @@ from announced import SECRET, wait_confirmed
 from capability_streams import Viewer
 from emulator.container import DEADLINE_SECONDS, Container, eventually
 from orchestrator.server import OrchestratorServer, run_orchestrator
-from registrations import available, is_known, leak, registrations, run_registered
+from registrations import available, is_known, known, leak, registrations, run_registered
 from streaming import bunny, frames, joined, times
 
 CLIP = bunny(size=(160, 90), frames=50, audio=False)
@@ -96,3 +96,23 @@ def test_what_is_over_capacity_is_refused(
             viewer.stop()
         eventually(lambda: server.metric("byoc_sessions_active") == 0, "ended")
         eventually(lambda: available(orchestrator) == 2, "nothing leaks")
+
+
+def test_a_stream_that_has_ended_counts_until_it_is_released(
+    server: Container, orchestrator: OrchestratorServer
+) -> None:
+    """The orchestrator takes it off itself then: with a load of 0 before, it would count -1."""
+    with Viewer(server, orchestrator, "ended") as viewer:
+        viewer.open()
+        viewer.end_input()
+        eventually(lambda: server.metric("byoc_sessions_active") == 0, "ended")
+        before = len(registrations(orchestrator))
+        leak(orchestrator)
+        eventually(lambda: len(registrations(orchestrator)) > before, "registered again")
+        assert registrations(orchestrator)[-1].body["load"] == 1
+        viewer.stop()
+    assert known(orchestrator).load == 0
+    before = len(registrations(orchestrator))
+    leak(orchestrator)
+    eventually(lambda: len(registrations(orchestrator)) > before, "registered again")
+    assert registrations(orchestrator)[-1].body["load"] == 0

@@ -172,6 +172,34 @@ def test_a_session_that_the_container_ends_is_given_back(
     eventually(lambda: heartbeats(often)[-1].body["session_ids"] == [], "told")
 
 
+def test_a_session_is_given_back_as_long_as_it_is_held(
+    server: Container, often: OrchestratorServer
+) -> None:
+    """Heartbeats tell."""
+    tries: list[str] = []
+
+    async def refuse(request: web.Request) -> web.Response | None:
+        if not request.path.endswith("/stop"):
+            return None
+        tries.append(request.path)
+        return web.Response(status=500)
+
+    def beat(times: int) -> None:
+        heard = len(heartbeats(often)) + times
+        eventually(lambda: len(heartbeats(often)) > heard, "heartbeats")
+
+    with Guest(server, often) as guest:
+        guest.open()
+        often.fault = refuse
+        guest.end_input()
+        eventually(lambda: len(tries) > 1, "tried again")
+        give_up(often, guest.id)
+        beat(times=2)
+        tried = len(tries)
+        beat(times=3)
+        assert len(tries) == tried
+
+
 def test_a_session_that_nobody_uses_costs_no_place(tmp_path: Path) -> None:
     """1. One is reserved, and none are left. 2. It is taken for abandoned: there is room for one
     that is used. 3. That one does not make more room, however long it lasts.

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -16,9 +17,9 @@ from emulator.container import DEADLINE_SECONDS, PACKAGE, Container, StartContai
 from emulator.trickle import TrickleServer, run_trickle_server
 from harness import run_server
 from hostile import run_hostile_server
-from my_model import live, voice
-from my_model import trickle as channels
-from my_model.trickle import Publisher
+from my_model import live, publisher, voice
+from my_model.publisher import Publisher
+from my_model.trickle import new_client
 from resources import with_constants
 from streaming import Caller, Clip, bunny, frames, joined, sound, times
 
@@ -38,7 +39,8 @@ GONE = b"HTTP/1.1 470 Gone\r\nLp-Trickle-Latest: 5\r\nContent-Length: 0\r\n\r\n"
 # A container that keeps its channels alive more often, so that tests need not take minutes.
 LIVELY = f"""
 import runpy
-import {PACKAGE}.live, {PACKAGE}.voice
+import {PACKAGE}.live, {PACKAGE}.trickle, {PACKAGE}.voice
+{PACKAGE}.trickle.SILENT_SECONDS = 0.25
 {PACKAGE}.live.KEEP_ALIVE_SECONDS = {PACKAGE}.voice.KEEP_ALIVE_SECONDS = 0.5
 {PACKAGE}.voice.SEGMENT_SECONDS = 0.25
 {PACKAGE}.live.HEARTBEAT_SECONDS = 1
@@ -64,6 +66,15 @@ def send(caller: Caller, clip: Clip = CLIP) -> None:
 
 def closed(caller: Caller, key: str) -> bool:
     return f"{caller.id}-{key}" not in caller.trickle.channels
+
+
+@asynccontextmanager
+async def publishing(url: str, mime_type: str) -> AsyncIterator[Publisher]:
+    """Our own publisher, which closes the channel at the end."""
+    async with new_client(tls=False) as http:
+        ours = Publisher(http, url, mime_type, print)
+        yield ours
+        await ours.close()
 
 
 def brightness(picture: Any) -> float:
@@ -252,16 +263,15 @@ def test_lines_of_data_share_a_segment(
 
     async def say() -> None:
         data = voice.Data(lambda: None)
-        publisher = Publisher(url, "application/jsonl")
-        task = asyncio.create_task(data.publish(publisher))
-        for line in ("1", "2"):
-            data.put(line)
-        await asyncio.to_thread(eventually, lambda: first() == (b"1\n2\n", False), "lines")
-        await asyncio.to_thread(eventually, lambda: first() == (b"1\n2\n", True), "the end")
-        data.put("3")
-        data.end()
-        await task
-        await publisher.close()
+        async with publishing(url, "application/jsonl") as ours:
+            task = asyncio.create_task(data.publish(ours))
+            for line in ("1", "2"):
+                data.put(line)
+            await asyncio.to_thread(eventually, lambda: first() == (b"1\n2\n", False), "lines")
+            await asyncio.to_thread(eventually, lambda: first() == (b"1\n2\n", True), "the end")
+            data.put("3")
+            data.end()
+            await task
         assert [bytes(segment.data) for segment in channel.segments[:2]] == [b"1\n2\n", b"3\n"]
 
     asyncio.run(say())
@@ -274,17 +284,18 @@ def test_the_last_words_wait_for_a_late_reader(
     trickle: TrickleServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server forgets what it has when the channel is closed."""
-    monkeypatch.setattr(channels, "LINGER_SECONDS", 3)
+    monkeypatch.setattr(publisher, "LINGER_SECONDS", 3)
     url = trickle.create("last-words", "application/json")
 
     async def say() -> None:
-        publisher = Publisher(url, "application/json")
-        await publisher.publish(b"{}")
-        closing = asyncio.create_task(publisher.close())
-        await asyncio.wait([closing], timeout=0.5)
-        answer = await asyncio.to_thread(httpx.get, f"{url}/0")
-        assert (answer.status_code, answer.content) == (200, b"{}")
-        await closing
+        async with new_client(tls=False) as http:
+            ours = Publisher(http, url, "application/json", print)
+            await ours.publish(b"{}")
+            closing = asyncio.create_task(ours.close())
+            await asyncio.wait([closing], timeout=0.5)
+            answer = await asyncio.to_thread(httpx.get, f"{url}/0")
+            assert (answer.status_code, answer.content) == (200, b"{}")
+            await closing
         assert "last-words" not in trickle.channels
 
     asyncio.run(say())

@@ -17,7 +17,10 @@ PUBLIC = "https://public.invalid/ai/trickle"
 
 
 class Callback:
-    """`fault` is a status and a body that it answers instead of channels; `private` hides none."""
+    """`fault` is a status and a body that it answers instead of channels; `private` hides none.
+
+    So many of the first stops fail as `failing` says.
+    """
 
     def __init__(self, trickle: TrickleServer) -> None:
         self.trickle = trickle
@@ -26,6 +29,7 @@ class Callback:
         self.made: dict[str, str] = {}
         self.stopped: list[str] = []
         self.refused = 0
+        self.failing = 0
         callback = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -61,6 +65,9 @@ class Callback:
         if token != TOKEN:
             self.refused += 1
             return 401, {"error": {"message": "invalid session token"}}
+        if action == "stop" and self.failing:
+            self.failing -= 1
+            return 500, {"error": {"message": "later"}}
         if action == "stop":
             self.stopped.append(session)
             return 204, {}

@@ -211,6 +211,22 @@ def test_a_session_without_input_is_given_back(
         assert orchestrator.refused == 0
 
 
+def test_giving_back_is_tried_until_it_succeeds(
+    server: Container, trickle: TrickleServer, orchestrator: Callback
+) -> None:
+    """Whoever waits for the end of the stream waits for that; it takes no place here."""
+    orchestrator.failing = 3
+    with Caller(server, trickle, "again") as caller:
+        assert start(server, orchestrator, "again").status_code == 200
+        eventually(lambda: caller.input.segments, "input subscribed")
+        caller.end_input()
+        caller.wait_ended()
+    eventually(lambda: orchestrator.stopped == ["again"], "given back")
+    assert orchestrator.failing == 0
+    (told,) = server.events("session not released yet")
+    assert (told["session_id"], told["reason"]) == ("again", "it answers 500")
+
+
 def test_sessions_are_given_back_at_the_stop(
     start_server: StartContainer, trickle: TrickleServer
 ) -> None:
