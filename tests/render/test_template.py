@@ -1,6 +1,7 @@
 """The template itself: little logic, and no sign of Jinja's that Jinja was not meant to see."""
 
 import ast
+import itertools
 import json
 import re
 import tomllib
@@ -88,13 +89,21 @@ def test_docs_tell_every_option_and_choice() -> None:
 @pytest.mark.parametrize("name", CONDITIONS)
 def test_condition_can_be_met_and_missed(name: str) -> None:
     """It stands in one order: the last question first, and choices by the alphabet."""
-    conditions = dict(part.split("=") for part in name.split("+"))
-    in_order = sorted(conditions, key=[*OPTIONS].index, reverse=True)
-    for option, choices in conditions.items():
-        named = choices.split(",")
-        assert set(named) < set(OPTIONS[option])
-        conditions[option] = ",".join(sorted(set(named)))
-    assert "+".join(f"{option}={conditions[option]}" for option in in_order) == name
+    alternatives = [
+        [part.split("=") for part in alternative.split("+")] for alternative in name.split("_or_")
+    ]
+    for option, choices in itertools.chain(*alternatives):
+        assert set(choices.split(",")) < set(OPTIONS[option])
+
+    def place(part: list[str]) -> int:
+        return -[*OPTIONS].index(part[0])
+
+    in_order = [sorted(each, key=place) for each in alternatives]
+    in_order.sort(key=lambda each: place(each[0]))
+    assert name == "_or_".join(
+        "+".join(f"{option}={','.join(sorted(set(choices.split(','))))}" for option, choices in each)
+        for each in in_order
+    )
 
 
 def test_no_file_is_laid_over_another() -> None:
