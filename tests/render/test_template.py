@@ -1,7 +1,6 @@
 """The template itself: little logic, and no sign of Jinja's that Jinja was not meant to see."""
 
 import ast
-import itertools
 import json
 import re
 import tomllib
@@ -89,21 +88,21 @@ def test_docs_tell_every_option_and_choice() -> None:
 @pytest.mark.parametrize("name", CONDITIONS)
 def test_condition_can_be_met_and_missed(name: str) -> None:
     """It stands in one order: the last question first, and choices by the alphabet."""
-    alternatives = [
-        [part.split("=") for part in alternative.split("+")] for alternative in name.split("_or_")
-    ]
-    for option, choices in itertools.chain(*alternatives):
-        assert set(choices.split(",")) < set(OPTIONS[option])
+    alternatives = []
+    for alternative in name.split("_or_"):
+        parts = [part.split("=") for part in alternative.split("+")]
+        for part in parts:
+            choices = set(part[1].split(","))
+            assert choices < set(OPTIONS[part[0]])
+            part[1] = ",".join(sorted(choices))
+        alternatives.append(sorted(parts, key=place))
+    alternatives.sort(key=lambda parts: place(parts[0]))
+    assert "_or_".join("+".join(map("=".join, parts)) for parts in alternatives) == name
 
-    def place(part: list[str]) -> int:
-        return -[*OPTIONS].index(part[0])
 
-    in_order = [sorted(each, key=place) for each in alternatives]
-    in_order.sort(key=lambda each: place(each[0]))
-    assert name == "_or_".join(
-        "+".join(f"{option}={','.join(sorted(set(choices.split(','))))}" for option, choices in each)
-        for each in in_order
-    )
+def place(part: list[str]) -> int:
+    """Of its option: the last question comes first."""
+    return -[*OPTIONS].index(part[0])
 
 
 def test_no_file_is_laid_over_another() -> None:
