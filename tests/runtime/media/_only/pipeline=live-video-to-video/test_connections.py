@@ -1,5 +1,6 @@
 """What lost connections and outages cost: as little as can be, and never the stream."""
 
+import asyncio
 import ssl
 import time
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ import pytest
 from emulator.container import DEADLINE_SECONDS, Container, StartContainer, eventually
 from emulator.trickle import TrickleServer, run_trickle_server
 from harness import run_server
+from my_model.publisher import Publisher
+from my_model.trickle import new_client
 from orchestrator.certificate import self_signed
 from resources import with_constants
 from streaming import Caller, bunny, frames, joined, times
@@ -85,16 +88,28 @@ def test_cut_data_goes_on(caller: Caller, wire: Wire) -> None:
     assert len(numbers) > numbers[-1] - RATE / 2
 
 
-def test_a_segment_that_broke_off_is_closed(caller: Caller, wire: Wire) -> None:
-    """Whether another one begins or not."""
-    open_through(caller, wire, {"do": "count"})
-    channel = caller.trickle.channels[f"{caller.id}-data"]
-    caller.publish(CLIP[:1]).result(DEADLINE_SECONDS)
-    eventually(lambda: caller.lines(), "lines")
-    wire.cut(f"{caller.id}-data")
-    eventually(lambda: channel.segments[0].closed, "closed")
-    assert channel.next_index == 1
-    caller.finish()
+def test_a_segment_that_broke_off_is_closed(trickle: TrickleServer, wire: Wire) -> None:
+    """Whether another one begins or not; the next number follows."""
+    url = wire.through(trickle.create("broken", "application/jsonl"))
+    channel = trickle.channels["broken"]
+    breaks: list[str] = []
+
+    async def publish() -> None:
+        async with new_client(tls=False) as http:
+            publisher = Publisher(http, url, "application/jsonl", breaks.append)
+            await publisher.begin()
+            await publisher.write(b"1\n")
+            await asyncio.to_thread(eventually, lambda: channel.next_index, "it arrives")
+            await asyncio.to_thread(wire.cut, "broken")
+            await asyncio.to_thread(eventually, lambda: channel.segments[0].closed, "closed")
+            assert not await publisher.write(b"2\n")
+            assert channel.next_index == 1
+            assert await publisher.publish(b"3\n")
+            await publisher.close()
+
+    asyncio.run(publish())
+    assert [bytes(segment.data) for segment in channel.segments] == [b"1\n", b"3\n"]
+    assert len(breaks) == 1
 
 
 def test_cut_events_go_on_without_a_loss(caller: Caller, wire: Wire) -> None:
@@ -136,15 +151,15 @@ def test_a_cut_control_goes_on(caller: Caller, wire: Wire) -> None:
 
 
 def test_an_outage_counts_from_its_first_failure(caller: Caller, wire: Wire) -> None:
-    """However long nothing was sent before."""
+    """However long nothing came before."""
     open_through(caller, wire, {"do": "count"})
+    caller.publish(CLIP[:1]).result(DEADLINE_SECONDS)
     silent = time.monotonic() + OUTAGE_SECONDS
     eventually(lambda: time.monotonic() > silent, "long silence")
     wire.go_down()
     eventually(lambda: wire.refused > 5, "tried again")
     wire.come_up()
-    sending = caller.publish(CLIP, speed=2)
-    sending.result(DEADLINE_SECONDS)
+    caller.publish(CLIP[1:], speed=2).result(DEADLINE_SECONDS)
     caller.finish()
     assert caller.stopped()["reason"] == "input_ended"
     assert caller.stopped()["frames_out"] == len(frames(joined(CLIP)))
