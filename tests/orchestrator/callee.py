@@ -57,6 +57,13 @@ class Handler(BaseHTTPRequestHandler):
     def break_off(self) -> None:
         self.close_connection = True
 
+    def send_half(self, length: int = 10) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+        self.wfile.write(length // 2 * b"x")
+        self.break_off()
+
 
 class Callee:
     """It answers as `answers` says for a path, else with `answer`, from threads of its own."""

@@ -23,6 +23,7 @@ from aiohttp import web
 from emulator.listener import Listener, on_thread
 from emulator.trickle import TrickleServer
 
+from .addresses import BAD_ESCAPE, redirection
 from .certificate import self_signed
 from .golang import RefusedError, http_error
 from .node import Node
@@ -105,6 +106,10 @@ class OrchestratorServer:
     async def _serve(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
+        if BAD_ESCAPE.search(request.rel_url.raw_path):
+            raise web.HTTPBadRequest
+        if redirected := redirection(request):
+            return redirected
         if not request.path.startswith(CONTAINERS):
             return await _answered(request, handler)
         at, status, body = time.monotonic(), 0, await request.read()

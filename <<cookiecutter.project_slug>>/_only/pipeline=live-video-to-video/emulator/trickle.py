@@ -4,6 +4,7 @@ Sections (§) are those of the contract.
 """
 
 import asyncio
+import re
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -80,10 +81,15 @@ class Channel:
     def to_write(self, index: int) -> Segment:
         """Gaps are accepted (contract §4.1)."""
         index = self.next_index if index == NEXT else index
-        return self.get(index) or self._add(index)
+        if (segment := self.get(index)) is None:
+            if older := self._ring.get(index % self.kept):
+                older.close()
+            segment = self._add(index)
+        return segment
 
     def to_read(self, index: int) -> Segment | None:
-        """The next one may be asked for in advance, and 1 before 0 (contract §4.2)."""
+        """The next one may be asked for in advance, and 1 before 0 (contract §4.2). It takes the
+        place of an older one, which then stays open for ever if it was, as upstream."""
         if index in (NEXT, CURRENT):
             index = max(self.next_index - (index == CURRENT), 0)
         ahead = index == self.next_index or (index == 1 and self.next_index == 0)
@@ -100,8 +106,6 @@ class Channel:
             segment.close()
 
     def _add(self, index: int) -> Segment:
-        if older := self._ring.get(index % self.kept):
-            older.close()
         segment = self._ring[index % self.kept] = Segment(index, closed=self.closed)
         return segment
 
@@ -293,11 +297,11 @@ class TrickleServer:
 
 
 def _index(request: web.Request, lowest: int = 0) -> int:
-    """Contract §4.1: 400 if it is no number; the connection drops if it has no meaning."""
-    try:
-        index = int(request.match_info["index"])
-    except ValueError:
-        raise web.HTTPBadRequest(text="Invalid idx") from None
+    """Contract §4.1: 400 if it is no number of 64 bits; the connection drops if it has no
+    meaning."""
+    text = request.match_info["index"]
+    if not re.fullmatch("[+-]?[0-9]{1,19}", text) or not -(2**63) <= (index := int(text)) < 2**63:
+        raise web.HTTPBadRequest(text="Invalid idx")
     if index < lowest:
         request.protocol.force_close()
         raise web.HTTPBadRequest

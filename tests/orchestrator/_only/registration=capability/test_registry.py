@@ -228,9 +228,22 @@ def test_what_follows_the_prefix_is_appended(client: Client, container: Callee) 
         assert client.job(route).status_code == 200
     targets = [received.target for received in container.requests]
     assert targets == ["/base/", "/base//cap", "/base//a?b=c"]
-    answer = client.post("/process/request", headers=livepeer())
-    assert (answer.status_code, answer.headers["Location"]) == (301, "/process/request/")
     assert is_refused(client.get("/process/request/run"), 405, "Method not allowed")
+
+
+@pytest.mark.parametrize(
+    ("target", "location"),
+    [
+        ("/process/request", "/process/request/"),
+        ("/process/request?q=1", "/process/request/?q=1"),
+        ("/process//request/run?q=1", "/process/request/run?q=1"),
+        ("/process/request//a%20b//", "/process/request/a%20b/"),
+        ("/ai/stream//start", "/ai/stream/start"),
+    ],
+)
+def test_paths_are_cleaned_by_redirect(target: str, location: str, client: Client) -> None:
+    answer = client.post(httpx.URL(client.base_url, raw_path=target.encode()), headers=livepeer())
+    assert (answer.status_code, answer.headers["Location"]) == (301, location)
 
 
 @pytest.mark.parametrize(
@@ -285,6 +298,30 @@ def test_errors_of_the_connection_drop_the_capability(
     assert answer.status_code == 500
     assert answer.text.startswith("job not able to be processed, removing capability err=")
     assert is_dropped(client)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://a:b", "http://a b", ":8000", "127.0.0.1:8000", "http://a/%zz", "http://[::1"]
+)
+def test_a_url_that_go_cannot_parse_stays_and_leaks_its_slot(
+    url: str, client: Client, orchestrator: OrchestratorServer
+) -> None:
+    client.register(url=url, capacity=3)
+    answer = client.job()
+    assert answer.status_code == 500
+    assert answer.text.startswith(("parse ", "invalid ", "Invalid "))
+    assert client.available() == 2
+    assert is_refused(client.live("start"), 500, "Failed to create worker request")
+    assert not orchestrator.trickle.channels
+    assert client.live("update").status_code == client.live("stop").status_code == 400
+    assert client.available() == 2
+
+
+def test_an_answer_that_breaks_off_is_a_500(client: Client, container: Callee) -> None:
+    container.answer = Handler.send_half
+    client.register(container)
+    assert is_refused(client.job(), 500, "unexpected EOF")
+    assert client.available() == 2
 
 
 def test_timeouts_leave_the_slot_taken_and_the_capability_there(

@@ -75,7 +75,7 @@ def test_a_call_reaches_the_container_as_it_is(
         "X-Hop": "1",
         "Te": "trailers",
     }
-    target = path(session["app_url"]) + "/a/../b%2Fc%20d/?q=1&r=%2F"
+    target = path(session["app_url"]) + "/b%2Fc/?q=1&r=%2F"
     connection.request("PUT", target, b"\0body", headers)
     answer = connection.getresponse()
     assert (answer.status, answer.read()) == (418, b"gzip!")
@@ -84,7 +84,7 @@ def test_a_call_reaches_the_container_as_it_is(
     assert "Keep-Alive" not in answer.headers
     connection.close()
     (received,) = container.requests
-    assert received[:2] == ("PUT", "/base/b/c%20d/?q=1&r=%2F")
+    assert received[:2] == ("PUT", "/base/b/c/?q=1&r=%2F")
     assert received.body == b"\0body"
     assert received.headers["host"] == container.url.removeprefix("http://")
     assert received.headers["x-custom"] == "kept"
@@ -95,6 +95,47 @@ def test_a_call_reaches_the_container_as_it_is(
     assert received.headers["livepeer-session-control"] == (
         f"{orchestrator.url}/runner/{told['runner_id']}/session/{session['session_id']}"
     )
+
+
+# What upstream's proxyLiveRunner asked for, behind the base path /base/.
+@pytest.mark.parametrize(
+    ("asked", "received"),
+    [
+        ("/", "/base"),
+        ("/run", "/base/run"),
+        ("/run/", "/base/run/"),
+        ("/%2F", "/base/"),
+        ("/a%20b", "/base/a%2520b"),
+        ("/a%2520b", "/base/a%2520b"),
+        ("/%C3%A9", "/base/%25C3%25A9"),
+        ("/a%3Fb?x=1%20y&z=%zz", "/base/a%253Fb?x=1%20y&z=%zz"),
+        ("/%41+(b)*;c:d@e", "/base/A+%28b%29%2A;c:d@e"),
+        ("/[x]", "/base/%5Bx%5D"),
+        ("/a%2F%2Fb", "/base/a/b"),
+        ("/a/%2e%2e/b", "/base/b"),
+        ("/%2e%2e%2f..%2fx", "/x"),
+    ],
+)
+def test_paths_are_cleaned_and_escaped_twice(
+    asked: str, received: str, client: Client, container: Callee
+) -> None:
+    runner = client.announce(runner_url=f"{container.url}/base/", mode="single-shot")["runner_id"]
+    assert ask(client, f"/apps/{runner}/app{asked}").status_code == 200
+    assert container.requests[-1].target == received
+
+
+@pytest.mark.parametrize(("asked", "status"), [("/%zz", 400), ("/a%25zz", 502)])
+def test_paths_that_cannot_be_decoded(
+    asked: str, status: int, client: Client, container: Callee
+) -> None:
+    runner = client.announce(runner_url=container.url, mode="single-shot")["runner_id"]
+    assert ask(client, f"/apps/{runner}/app{asked}").status_code == status
+    assert not container.requests
+
+
+def ask(client: Client, target: str) -> httpx.Response:
+    """The target as it is: httpx would mend it."""
+    return client.post(httpx.URL(client.base_url, raw_path=target.encode()))
 
 
 def test_redirects_go_to_the_caller(client: Client, container: Callee) -> None:
@@ -144,16 +185,23 @@ def test_a_container_that_is_dead_or_breaks_off(client: Client, container: Calle
     container.answer = Handler.break_off
     assert client.get(path(session["app_url"]) + "/x").status_code == 502
 
-    def half(handler: Handler) -> None:
-        handler.send_response(200)
-        handler.send_header("Content-Length", "10")
-        handler.end_headers()
-        handler.wfile.write(b"half")
-        handler.close_connection = True
 
-    container.answer = half
+@pytest.mark.parametrize(("length", "received"), [(4_000, 0), (200_000, 100_000)])
+def test_the_first_of_an_answer_that_breaks_off_is_held_back(
+    length: int, received: int, client: Client, container: Callee
+) -> None:
+    """Not even its status has been sent then."""
+    container.answer = lambda handler: handler.send_half(length)
+    runner = client.announce(runner_url=container.url, mode="single-shot")["runner_id"]
+    pieces: list[bytes] = []
+
+    def read() -> None:
+        with client.stream("GET", f"/apps/{runner}/app/x") as answer:
+            pieces.extend(answer.iter_raw())
+
     with pytest.raises(httpx.RemoteProtocolError):
-        client.get(path(session["app_url"]) + "/x")
+        read()
+    assert len(b"".join(pieces)) == received
 
 
 def test_sessions_that_are_unknown_or_stopped(client: Client, container: Callee) -> None:
@@ -212,11 +260,18 @@ def test_a_caller_that_leaves_frees_its_slot(client: Client, container: Callee) 
     going.set()
 
 
-def test_a_path_that_ends_in_app_is_redirected(client: Client) -> None:
-    answer = client.post("/apps/r/app?q=1")
-    assert (answer.status_code, answer.headers["Location"]) == (301, "/apps/r/app/?q=1")
-    answer = client.post("/apps/r/session/s/app")
-    assert (answer.status_code, answer.headers["Location"]) == (301, "/apps/r/session/s/app/")
+@pytest.mark.parametrize(
+    ("target", "location"),
+    [
+        ("/apps/r/app?q=1", "/apps/r/app/?q=1"),
+        ("/apps/r/session/s/app", "/apps/r/session/s/app/"),
+        ("/apps/r/app/a//b%20c?q=1", "/apps/r/app/a/b%20c?q=1"),
+        ("/runner//r/session/s/stop", "/runner/r/session/s/stop"),
+    ],
+)
+def test_paths_are_cleaned_by_redirect(target: str, location: str, client: Client) -> None:
+    answer = ask(client, target)
+    assert (answer.status_code, answer.headers["Location"]) == (301, location)
 
 
 # Callbacks of sessions (§5.4)
@@ -269,6 +324,21 @@ def test_channels_are_deleted_and_end_with_the_session(
     assert callback("stop").status_code == 204
     assert b not in orchestrator.trickle.channels
     assert is_refused(callback("stop"), 404, "runner session not found")
+
+
+def test_a_channel_that_has_gone_is_not_made_again(
+    callback: Callable[..., httpx.Response], client: Client, orchestrator: OrchestratorServer
+) -> None:
+    body = {"channels": [{"name": "a"}]}
+    first = callback("channels", json=body).json()["channels"]
+    assert client.delete(first[0]["internal_url"]).status_code == 200
+    assert callback("channels", json=body).json()["channels"] == first
+    for _ in range(2):
+        answer = callback("channels", "DELETE", json={"channels": ["a"]})
+        assert is_refused(answer, 500, "Invalid stream")
+    assert callback("channels", json=body).json()["channels"] == first
+    assert client.post(f"{first[0]['internal_url']}/0", content=b"x").status_code == 404
+    assert callback("stop").status_code == 204
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from io import BytesIO
 from typing import NamedTuple
 
 from aiohttp import ClientResponse, ClientSession, ClientTimeout, TCPConnector
+from yarl import URL
 
 from .golang import RefusedError, integer, string, struct, unmarshal
 from .node import Node
@@ -123,7 +124,7 @@ def client() -> ClientSession:
 
 async def call(
     http: ClientSession,
-    url: str,
+    url: URL,
     capability: Capability | None,
     body: bytes,
     headers: Mapping[str, str],

@@ -1,12 +1,12 @@
 """Batch jobs, from the caller through the orchestrator to the container (contract §2)."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from aiohttp import ClientError, ClientResponse, ClientSession, StreamReader, web
 
+from .addresses import add_slash, parse_url
 from .capabilities import Capabilities, Job, call
 from .golang import RefusedError, http_error
 from .node import Node
@@ -28,7 +28,7 @@ class Jobs:
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            web.route("*", PATH, _add_slash),
+            web.route("*", PATH, add_slash),
             web.route("*", f"{PATH}/{{path:.*}}", self._process),
         ]
 
@@ -40,9 +40,10 @@ class Jobs:
         job = self._capabilities.job(request.headers.get("Livepeer", ""), reserve=True)
         body = await request.read()
         path = request.rel_url.path.removeprefix(f"{PATH}/")
-        url = f"{job.url}/{path}" if path else job.url
-        if not url.isprintable() or re.search("%(?![0-9A-Fa-f]{2})", url):
-            raise RefusedError(500, f"parse {url!r}: invalid URL")
+        try:
+            url = parse_url(f"{job.url}/{path}" if path else job.url)
+        except ValueError as error:  # contract §1.4: the capability stays, whatever its URL is
+            raise RefusedError(500, str(error)) from None
         headers = {"Content-Type": request.headers.get("Content-Type", "")}
         capability = self._capabilities.by_name.get(job.capability)
         try:
@@ -80,8 +81,8 @@ class Jobs:
             return await _relay_events(request, answer, metadata, job.seconds)
         try:
             data = await answer.read()
-        except (ClientError, OSError) as error:
-            failure = http_error(500, str(error))
+        except (ClientError, OSError):
+            failure = http_error(500, "unexpected EOF")
         else:
             if answer.status <= 399:  # contract §2.4: 201 and the like are lost
                 headers = {**metadata, "Content-Type": kind, "Livepeer-Balance": "0"}
@@ -130,8 +131,3 @@ async def _lines(content: StreamReader) -> AsyncIterator[bytes]:
                 return
         if rest:
             yield rest.removesuffix(b"\r")
-
-
-async def _add_slash(_: web.Request) -> web.Response:
-    """Contract §2.2: the path without its slash is redirected."""
-    return web.Response(status=301, headers={"Location": f"{PATH}/"})

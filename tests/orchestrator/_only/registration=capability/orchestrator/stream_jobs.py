@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import ClientError, ClientResponse, ClientSession, web
+from yarl import URL
 
+from .addresses import parse_url
 from .capabilities import Capabilities, Job, call
 from .golang import RefusedError, boolean, http_error, struct, unmarshal
 from .node import Node
@@ -102,15 +104,18 @@ class StreamJobs:
             return http_error(400, "Invalid JSON body")
         headers = {"Content-Type": request.headers.get("Content-Type", "")}
         try:
-            answer = await self._call(job, "start", job.id, json.dumps(merged).encode(), headers)
+            url = _url(job, "start")
+        except RefusedError:
+            return http_error(500, "Failed to create worker request")
+        try:
+            answer = await self._call(job, url, job.id, json.dumps(merged).encode(), headers)
         except (ClientError, OSError, ValueError):  # contract §3.3: it is kept
             return http_error(500, WORKER_ERROR)
         status, words = await self._said(job, answer)
         if status > 399:
             return _sniffed(status, words)
         if job.id in self.by_id:  # contract §3.3: after the container has accepted it
-            text = f"Error adding stream to external capabilities: stream exists: {job.id}"
-            return http_error(500, text)
+            return http_error(500, "Error adding stream to external capabilities")
         self.by_id[job.id] = stream
         stream.watching = asyncio.create_task(self._watch(stream))
         return None
@@ -119,9 +124,9 @@ class StreamJobs:
         """Contract §3.5: whatever the container answers, the stream is over."""
         failed = "Failed to stop stream, request not valid err="
         job = self._job(request, failed=failed)
-        status, words = 200, b""
+        url, status, words = _url(job, "stop"), 200, b""
         try:
-            answer = await self._call(job, "stop", job.stream_id, await request.read(), {})
+            answer = await self._call(job, url, job.stream_id, await request.read(), {})
             status, words = await self._said(job, answer)
         except (ClientError, OSError, ValueError):
             self._node.report(f"stream {job.stream_id}: the container can't be told to stop")
@@ -135,18 +140,17 @@ class StreamJobs:
         """Contract §3.4."""
         failed = "Failed to stop stream, request not valid err="  # upstream's words
         job = self._job(request, failed=failed)
-        headers = {"Content-Type": "application/json"}
+        url, headers = _url(job, "params"), {"Content-Type": "application/json"}
         try:
-            answer = await self._call(job, "params", job.stream_id, await request.read(), headers)
+            answer = await self._call(job, url, job.stream_id, await request.read(), headers)
         except (ClientError, OSError, ValueError):
             raise RefusedError(500, WORKER_ERROR) from None
         return _sniffed(*await self._said(job, answer))
 
     async def _call(
-        self, job: Job, action: str, stream: str, body: bytes, headers: dict[str, str]
+        self, job: Job, url: URL, stream: str, body: bytes, headers: dict[str, str]
     ) -> ClientResponse:
         """Contract §3.2: the header names the stream."""
-        url = f"{job.url}/stream/{action}"
         named = {**headers, "X-Stream-Id": stream} if stream else headers
         capability = self._capabilities.by_name.get(job.capability)
         return await call(self.http, url, capability, body, named, job.seconds)
@@ -178,6 +182,14 @@ class StreamJobs:
     def _close_channels(self, name: str, stream: Stream) -> None:
         for suffix in stream.suffixes:
             self._node.trickle.close_channel(name + suffix)
+
+
+def _url(job: Job, action: str) -> URL:
+    """Contract §3.2: nobody is asked where the capability's URL can't be parsed."""
+    try:
+        return parse_url(f"{job.url}/stream/{action}")
+    except ValueError as error:
+        raise RefusedError(400, str(error)) from None
 
 
 def _sniffed(status: int, words: bytes) -> web.Response:

@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import ClientSession, web
 
 from . import proxy
+from .addresses import add_slash
 from .golang import Converter, RefusedError, string, strings, struct, unmarshal
 from .node import Node
 from .runner_spec import PERSISTENT, SINGLE_SHOT
@@ -45,9 +46,9 @@ class Apps:
             web.get("/discovery", self._discovery, allow_head=False),
             web.post("/apps/{runner}/session", self._reserve),
             web.post(f"{session}/stop", self._stop_by_caller),
-            web.route("*", f"{session}/app", _add_slash),
+            web.route("*", f"{session}/app", add_slash),
             web.route("*", f"{session}/app/{{path:.*}}", self._call_session),
-            web.route("*", once, _add_slash),
+            web.route("*", once, add_slash),
             web.route("*", f"{once}/{{path:.*}}", self._call_once),
             web.post(f"{callback}/channels", self._create_channels),
             web.delete(f"{callback}/channels", self._delete_channels),
@@ -116,7 +117,8 @@ class Apps:
         return runner, session
 
     async def _create_channels(self, request: web.Request) -> web.Response:
-        """Contract §5.4: 1 to 25, and the same again for names that there are."""
+        """Contract §5.4: 1 to 25, and the same again for names that there are, or were until
+        their channel was deleted or swept."""
         runner, session = self._called_back(request)
         wanted = await _channels(request, CREATION)
         made = [self._create(runner, session, **channel) for channel in wanted]
@@ -127,7 +129,7 @@ class Apps:
         name, channels = _channel_name(name), runner.sessions[session].channels
         if name not in channels:
             channel = f"{session}-{name}"
-            mime_type = mime_type.strip() or "application/octet-stream"
+            mime_type = mime_type if mime_type.strip() else "application/octet-stream"
             internal = self._node.trickle.create(channel, mime_type)
             public = f"{self._node.service_url}/ai/trickle/{channel}"
             channels[name] = {
@@ -140,12 +142,15 @@ class Apps:
         return channels[name]
 
     async def _delete_channels(self, request: web.Request) -> web.Response:
+        """Contract §5.4: the session keeps one that has gone in another way."""
         runner, session = self._called_back(request)
-        names = await _channels(request, DELETION)
+        names, channels = await _channels(request, DELETION), runner.sessions[session].channels
         for name in map(_channel_name, names):
-            if not (channel := runner.sessions[session].channels.pop(name, None)):
+            if name not in channels:
                 raise RefusedError(404, "trickle channel not found")
-            self._node.trickle.close_channel(channel["channel_name"])
+            if not self._node.trickle.close_channel(channels[name]["channel_name"]):
+                raise RefusedError(500, "Invalid stream")
+            del channels[name]
         return web.json_response({"deleted": names})
 
     async def _stop_by_runner(self, request: web.Request) -> web.Response:
@@ -156,13 +161,6 @@ class Apps:
 def check(secret: str, right: str, message: str) -> None:
     if not hmac.compare_digest(secret.encode(), right.encode()):
         raise RefusedError(401, message)
-
-
-async def _add_slash(request: web.Request) -> web.Response:
-    """Contract §5.3: a path that ends in `app` is redirected, whatever the method."""
-    url = request.rel_url
-    location = f"{url.raw_path}/" + f"?{url.raw_query_string}" * bool(url.raw_query_string)
-    return web.Response(status=301, headers={"Location": location})
 
 
 async def _channels(request: web.Request, convert: Converter) -> list[Any]:

@@ -2,10 +2,11 @@
 
 import posixpath
 from collections.abc import Iterable, Mapping
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector, web
 
+from .addresses import escape, escaped_path, parse_url
 from .golang import http_error
 
 KEEP_ALIVE_SECONDS = 90
@@ -17,6 +18,8 @@ HOP_BY_HOP = (
 )
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto")
 DEFAULTS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+# So much of an answer whose length is known is not sent before there is more, or its end.
+HELD_BYTES = 2048
 
 
 def client() -> ClientSession:
@@ -29,13 +32,14 @@ def client() -> ClientSession:
     )
 
 
-def target_path(runner_url: str, app_path: str) -> str:
-    """The runner's path and the app's, decoded and cleaned (contract §5.3)."""
-    joined = unquote(f"{urlsplit(runner_url).path}/{app_path}")
-    path = posixpath.normpath("/" + joined.lstrip("/"))
-    if joined.endswith("/") and path != "/":
+def target_path(base: str, app_path: str) -> str:
+    """The runner's path and the app's, cleaned and escaped twice (contract §5.3); ValueError if
+    what has been decoded can't be decoded once more."""
+    app = unquote(app_path)
+    path = posixpath.normpath(f"/{base.strip('/')}/{app}".replace("//", "/"))
+    if app.endswith("/") and path != "/":
         path += "/"
-    return quote(path, safe="/:@!$&'()*+,;=")
+    return escape(escaped_path(path))
 
 
 def without(headers: Mapping[str, str], names: Iterable[str] = ()) -> list[tuple[str, str]]:
@@ -56,10 +60,15 @@ async def forward(
 
     A caller that leaves takes the request with it. Nothing limits the time of an answer.
     """
+    runner = parse_url(runner_url)
+    try:
+        path = target_path(runner.path, app_path)
+    except ValueError as error:
+        return http_error(502, str(error))
     url = request.url.build(
-        scheme=urlsplit(runner_url).scheme,
-        authority=urlsplit(runner_url).netloc,
-        path=target_path(runner_url, app_path),
+        scheme=runner.scheme,
+        authority=runner.raw_authority,
+        path=path,
         query_string=request.rel_url.raw_query_string,
         encoded=True,
     )
@@ -76,14 +85,26 @@ async def forward(
 
 
 async def relay(request: web.Request, answer: ClientResponse) -> web.StreamResponse:
-    """Each piece as it comes; a broken answer breaks the caller's connection."""
+    """Each piece as it comes, except for the first of an answer that says its length; a broken
+    answer breaks the caller's connection, with nothing said if all of it was held back."""
     relayed = web.StreamResponse(
         status=answer.status, reason=answer.reason, headers=without(answer.headers)
     )
-    await relayed.prepare(request)
+    flushed = answer.content_length is None or answer.content_type == "text/event-stream"
+    held = b""
     try:
+        if flushed:
+            await relayed.prepare(request)
         async for piece in answer.content.iter_any():
-            await relayed.write(piece)
+            held += piece
+            if flushed or len(held) > HELD_BYTES:
+                await relayed.prepare(request)
+                await relayed.write(held)
+                flushed, held = True, b""
+        await relayed.prepare(request)
+        await relayed.write(held)
     except (ClientError, OSError):
         request.protocol.force_close()
+        if not relayed.prepared:
+            raise web.HTTPBadGateway from None  # to nobody
     return relayed

@@ -1,8 +1,8 @@
 """What live runners may say of themselves (contract §5.1, §5.2)."""
 
 from typing import Any
-from urllib.parse import urlsplit
 
+from .addresses import is_absolute
 from .golang import boolean, integer, number, string, strings, struct
 
 METADATA_BYTES = 1024
@@ -32,15 +32,6 @@ FIELDS = {
 }
 HEARTBEAT = struct({**FIELDS, "runner_id": string, "status": string, "session_ids": strings})
 STATIC = struct({**FIELDS, "routing": string, "health_url": string, "healthy_status_code": integer})
-
-
-def is_absolute(url: str) -> bool:
-    """Whether url.ParseRequestURI finds a scheme of HTTP and a host in it."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.netloc) and url.isprintable()
 
 
 def normalize(spec: Spec, onchain: bool) -> Spec:

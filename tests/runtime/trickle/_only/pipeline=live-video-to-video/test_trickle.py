@@ -154,9 +154,18 @@ def test_a_channel_that_is_gone_ends_the_connection(
     assert (answer.status_code, answer.headers["Connection"]) == (404, "close")
 
 
+@pytest.mark.parametrize(
+    "index",
+    ["first", "%201", "1_0", "%D9%A1", "1.0", str(2**63)],
+    ids=["word", "space", "underscore", "not ASCII", "fraction", "out of range"],
+)
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_an_index_is_a_number(url: str, client: httpx.Client, method: str) -> None:
-    assert client.request(method, f"{url}/first").status_code == 400
+def test_an_index_is_a_number(url: str, client: httpx.Client, method: str, index: str) -> None:
+    assert client.request(method, f"{url}/{index}").status_code == 400
+
+
+def test_an_index_may_have_a_sign(url: str, client: httpx.Client) -> None:
+    assert client.post(f"{url}/+3", content=b"x").headers["Lp-Trickle-Seq"] == "3"
 
 
 @pytest.mark.parametrize(("method", "index"), [("GET", -3), ("POST", -2), ("DELETE", -1)])
@@ -192,6 +201,35 @@ def test_a_segment_stays_open_when_its_body_cannot_be_read(url: str, client: htt
             assert broken.status_code == 500
             assert client.post(f"{url}/0", content=b"two").status_code == 200
             assert list(chunks) == [b"two"]
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_segment_that_was_left_open_ends_when_it_is_lapped(
+    asked: bool,
+    server: TrickleServer,
+    url: str,
+    client: httpx.Client,
+    pool: ThreadPoolExecutor,
+) -> None:
+    """By the writer: a reader who asks in advance takes its place, and nobody ends it then."""
+    with Publisher(f"{url}/0") as lost:
+        lost.send(b"one")
+        with client.stream("GET", f"{url}/0") as subscriber:
+            chunks = subscriber.iter_raw()
+            assert next(chunks) == b"one"
+            for index in range(1, 5):
+                client.post(f"{url}/{index}", content=b"x")
+            if asked:
+                advance = pool.submit(client.get, f"{url}/5")
+                eventually(lambda: waits(server, url, 5), "a reader waits")
+            client.post(f"{url}/5", content=b"five")
+            if asked:
+                assert advance.result(DEADLINE_SECONDS).content == b"five"
+                assert client.delete(f"{url}/0").status_code == 400
+                lost.send(b"two")
+                assert next(chunks) == b"two"
+                lost.end()
+            assert list(chunks) == []
 
 
 def test_a_preconnected_publisher_learns_of_the_end(
