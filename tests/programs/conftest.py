@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from harness import OPTIONS, Repository, programs
-from programs.environment import AT_ONCE, CheckError, count, run, variables
+from programs.environment import AT_ONCE, SDK, CheckError, count, run, variables
 from programs.suites import Run, inject
 
 # Nothing imports it: uvicorn does, told by name.
@@ -81,9 +81,10 @@ def exercise_suite(suite: str, repository: Repository, root: Path) -> Outcome:
     shutil.copytree(repository.root, root)
     inject(suite, repository.answers, root / "deep")
     given = variables(repository, root.parent) | {"PYTHONPATH": str(root / "deep")}
-    outcome.attempt("types", ["uv", "run", "mypy", "src", "deep"], root, given)
-    distributed = ["uv", "run", "--with=pytest-xdist", "pytest", "deep", *DISTRIBUTED]
-    outcome.attempt("tests", distributed, root, given)
+    python = ["uv", "run", "--with=pytest-xdist", f"--with={SDK}", "python", "-m"]
+    types = [*python, "mypy", "--follow-untyped-imports", "src", "deep"]
+    outcome.attempt("types", types, root, given)
+    outcome.attempt("tests", [*python, "pytest", "deep", *DISTRIBUTED], root, given)
     return outcome
 
 

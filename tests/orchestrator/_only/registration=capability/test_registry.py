@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 from aiohttp import web
+from livepeer_gateway import byoc
 
 from callee import Callee, Handler, run_callee
 from emulator.container import DEADLINE_SECONDS, eventually
@@ -665,9 +666,8 @@ def test_the_command_says_what_happens_and_no_secret(tmp_path: Path, container: 
 def test_sdk_submits_a_job(
     client: Client, container: Callee, orchestrator: OrchestratorServer
 ) -> None:
-    sdk = pytest.importorskip("livepeer_gateway.byoc")
     client.register(container)
-    job = sdk.ByocJobRequest("cap", {"x": 1}, timeout_seconds=20)
-    answer = sdk.submit_byoc_job(job, orch_url=orchestrator.url)
+    job = byoc.ByocJobRequest("cap", {"x": 1}, timeout_seconds=20)
+    answer = byoc.submit_byoc_job(job, orch_url=orchestrator.url)
     assert answer.data == {"path": "/cap"}
     assert json.loads(container.requests[-1].body) == {"x": 1}

@@ -12,6 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
+from livepeer_gateway import live_runner as sdk
+from livepeer_gateway.selection import reserve_session
 
 from callee import Callee, Handler, run_callee
 from emulator.container import DEADLINE_SECONDS, eventually
@@ -393,8 +395,6 @@ def run[T](scenario: Coroutine[Any, Any, T]) -> T:
 def test_sdk_announces_reserves_calls_and_stops(
     container: Callee, certificate: ssl.SSLContext
 ) -> None:
-    sdk = pytest.importorskip("livepeer_gateway.live_runner")
-    selection = pytest.importorskip("livepeer_gateway.selection")
     events: list[tuple[str, str]] = []
 
     async def scenario() -> None:
@@ -410,7 +410,7 @@ def test_sdk_announces_reserves_calls_and_stops(
                 on_session_release=lambda it: events.append((it.event, it.session_id)),
             ),
         ):
-            session = await selection.reserve_session(
+            session = await reserve_session(
                 orchestrators=[orchestrator.url], app="live/model", timeout=10
             )
             called = await sdk.call_runner(f"{session.app_url}/run", payload={"x": 1}, timeout=10)
@@ -440,8 +440,6 @@ class _Headers(dict[str, str]):
 
 
 def test_sdk_calls_a_single_shot(container: Callee, certificate: ssl.SSLContext) -> None:
-    sdk = pytest.importorskip("livepeer_gateway.live_runner")
-
     def events(handler: Handler) -> None:
         handler.begin("text/event-stream")
         handler.wfile.write(b"data: 1\n\ndata: 2\n\n")

@@ -1,30 +1,16 @@
-"""The stand-in for an orchestrator's trickle server: by hand, then with the official SDK."""
+"""The stand-in for an orchestrator's trickle server, by hand."""
 
-import asyncio
-import http.client
 import socket
-import ssl
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from fractions import Fraction
-from typing import Any, Self
 from urllib.parse import urlsplit
 
-import av
 import httpx
-import numpy as np
 import pytest
-from livepeer_gateway.channel_reader import ChannelReader, JSONLReader
-from livepeer_gateway.channel_writer import JSONLWriter
-from livepeer_gateway.control import Control
-from livepeer_gateway.media_output import MediaOutput
-from livepeer_gateway.media_publish import MediaPublish, MediaPublishConfig, VideoOutputConfig
-from livepeer_gateway.trickle_publisher import TricklePublisher, TricklePublisherTerminalError
-from livepeer_gateway.trickle_subscriber import TrickleSubscriber
 
+from by_hand import Publisher, waits
 from emulator.container import DEADLINE_SECONDS, eventually
 from emulator.trickle import TrickleServer, run_trickle_server
-from orchestrator.certificate import self_signed
 
 MARGIN_SECONDS = 30
 
@@ -54,45 +40,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-class Publisher:
-    """A POST whose body is sent piece by piece."""
-
-    def __init__(self, url: str, **headers: str) -> None:
-        address = urlsplit(url)
-        self._connection = http.client.HTTPConnection(address.netloc, timeout=DEADLINE_SECONDS)
-        self._connection.putrequest("POST", address.path)
-        for name, value in {"Transfer-Encoding": "chunked", **headers}.items():
-            self._connection.putheader(name.replace("_", "-"), value)
-        self._connection.endheaders()
-
-    def send(self, data: bytes) -> None:
-        self._connection.send(b"%x\r\n%b\r\n" % (len(data), data))
-
-    def answer(self) -> http.client.HTTPResponse:
-        answer = self._connection.getresponse()
-        answer.read()
-        return answer
-
-    def end(self) -> http.client.HTTPResponse:
-        self._connection.send(b"0\r\n\r\n")
-        return self.answer()
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def waits(server: TrickleServer, url: str, index: int) -> bool:
-    """Whether somebody has asked for that segment, to write or to read it."""
-    return server.channels[url.rpartition("/")[2]].get(index) is not None
-
-
-# By hand: publishing
+# Publishing
 
 
 def test_only_the_orchestrator_creates_channels(
@@ -304,7 +252,7 @@ def test_next_tells_where_to_go_on(server: TrickleServer, url: str, client: http
     assert client.get(f"{server.url}/gone/next").status_code == 404
 
 
-# By hand: subscribing
+# Subscribing
 
 
 def test_minus_one_waits_for_the_next_segment(
@@ -360,7 +308,7 @@ def test_a_dropped_segment_is_empty_and_not_the_end(
     assert client.get(f"{url}/1").content == b"next"
 
 
-# By hand: closing
+# Closing
 
 
 def test_delete_ends_a_channel_for_everyone(
@@ -402,172 +350,3 @@ def test_idle_channels_are_swept(client: httpx.Client, pool: ThreadPoolExecutor)
         eventually(lambda: "idle" not in server.channels, "the idle channel swept")
         assert waiting.result(DEADLINE_SECONDS).headers["Lp-Trickle-Closed"] == "terminated"
         assert client.get(f"{busy}/0").content == b"x"
-
-
-# With the official SDK
-
-
-def run[T](scenario: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(asyncio.wait_for(scenario, DEADLINE_SECONDS))
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    return self_signed(tmp_path_factory.mktemp("certificate"))
-
-
-async def read(subscriber: TrickleSubscriber) -> bytes | None:
-    """The next segment, None at the end of the stream."""
-    if (segment := await subscriber.next()) is None:
-        return None
-    reader = segment.make_reader()
-    data = b""
-    while chunk := await reader.read():
-        data += chunk
-    await segment.close()
-    return data
-
-
-@pytest.mark.parametrize("tls", [False, True])
-def test_sdk_publisher_to_subscriber(tls: bool, certificate: ssl.SSLContext) -> None:
-    async def scenario(url: str) -> None:
-        async with TrickleSubscriber(url, start_seq=0) as subscriber:
-            async with TricklePublisher(url, "text/plain") as publisher:
-                for index in range(8):
-                    async with await publisher.next() as segment:
-                        assert segment.seq() == index
-                        await segment.write(b"%d-" % index)
-                        await segment.write(b"end")
-                    assert await read(subscriber) == b"%d-end" % index
-                assert publisher.get_stats().post_http_failures == 0
-            assert await read(subscriber) is None
-
-    with run_trickle_server(tls=certificate if tls else None) as server:
-        assert server.url.startswith("https:" if tls else "http:")
-        run(scenario(server.create("one")))
-        assert "one" not in server.channels
-
-
-def test_sdk_subscriber_that_comes_late_jumps_to_what_is_next(
-    url: str, client: httpx.Client
-) -> None:
-    async def scenario() -> None:
-        async with TrickleSubscriber(url, start_seq=0) as subscriber:
-            late = asyncio.create_task(read(subscriber))
-            await asyncio.to_thread(eventually, lambda: subscriber.get_stats().get_470_reset, "470")
-            await asyncio.to_thread(client.post, f"{url}/7", content=b"seven")
-            assert await late == b"seven"
-
-    for index in range(7):
-        client.post(f"{url}/{index}", content=b"x")
-    run(scenario())
-
-
-def test_sdk_publisher_goes_on_where_another_was_lost(url: str, client: httpx.Client) -> None:
-    async def scenario() -> None:
-        async with TrickleSubscriber(url, start_seq=0) as subscriber:
-            lost_segment = await subscriber.next()
-            assert lost_segment is not None
-            async with TricklePublisher(url, "text/plain") as publisher:
-                async with await publisher.next() as segment:
-                    assert segment.seq() == 1
-                    await segment.write(b"new")
-                reader = lost_segment.make_reader()
-                assert [await reader.read(), await reader.read()] == [b"old", None]
-                assert await read(subscriber) == b"new"
-
-    with Publisher(f"{url}/0") as lost:
-        lost.send(b"old")
-        run(scenario())
-
-
-def test_sdk_publisher_ends_when_the_channel_does(server: TrickleServer, url: str) -> None:
-    async def publish(publisher: TricklePublisher) -> None:
-        async with await publisher.next() as segment:
-            await segment.write(b"x")
-
-    async def scenario() -> None:
-        async with TricklePublisher(url, "text/plain") as publisher:
-            await publish(publisher)
-            server.close_channel(url.rpartition("/")[2])
-            while True:
-                await publish(publisher)
-                await asyncio.sleep(0.01)
-
-    with pytest.raises(TricklePublisherTerminalError):
-        run(scenario())
-
-
-def test_sdk_control_to_channel_reader(url: str) -> None:
-    messages: list[dict[str, Any]] = [{"keep": "alive"}, {"prompt": "ü", "strength": 0.5}, {}]
-
-    async def scenario() -> list[dict[str, Any]]:
-        control, received = Control(url), []
-        events = ChannelReader(url)(start_seq=0)
-        for message in messages:
-            await control.write(message)
-            received.append(await anext(events))
-        await control.close()
-        return received + [event async for event in events]
-
-    assert run(scenario()) == messages
-
-
-def test_sdk_jsonl_writer_to_reader(url: str) -> None:
-    lines = [{"index": index} for index in range(5)]
-
-    async def scenario() -> list[dict[str, Any]]:
-        writer, received = JSONLWriter(url, segment_interval=0.05), []
-        reader = JSONLReader(url)(start_seq=0)
-        for line in lines:
-            await writer.write(line)
-            received.append(await anext(reader))
-        await writer.close()
-        return received + [line async for line in reader]
-
-    assert run(scenario()) == lines
-
-
-def test_sdk_media_publish_to_media_output(server: TrickleServer) -> None:
-    """Two frames a second in segments of two seconds: the encoder is never behind."""
-    sent, per_segment = 16, 4
-    config = MediaPublishConfig(
-        tracks=[VideoOutputConfig(queue_size=sent, fps=2, keyframe_interval_s=2)],
-        min_segment_wallclock_s=0,
-    )
-
-    def shade(index: int) -> int:
-        return 10 * index + 40
-
-    def picture(index: int) -> av.VideoFrame:
-        pixels = np.full((48, 64, 3), shade(index), np.uint8)
-        frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-        frame.pts, frame.time_base = index, Fraction(1, 2)
-        return frame
-
-    async def scenario() -> list[tuple[float | None, float]]:
-        async def watch() -> list[tuple[float | None, float]]:
-            return [
-                (it.pts_time, float(it.frame.to_ndarray(format="rgb24").mean()))
-                async for it in output.frames()
-                if isinstance(it.frame, av.VideoFrame)
-            ]
-
-        publish = MediaPublish(url, config=config)
-        async with MediaOutput(url, start_seq=0) as output:
-            watching = asyncio.create_task(watch())
-            for index in range(sent):
-                await publish.write_frame(picture(index))
-            await asyncio.to_thread(
-                eventually, lambda: output.get_stats().segments_consumed == 4, "four read"
-            )
-            await publish.close()
-            return await watching
-
-    url = server.create("video")
-    received = run(scenario())
-    # The publisher does not wait for the segment that is open when it is closed.
-    assert len(received) >= 3 * per_segment
-    assert [time for time, _ in received] == [index / 2 for index in range(len(received))]
-    brightness = [value for _, value in received]
-    assert brightness == pytest.approx([shade(index) for index in range(len(received))], abs=3)
