@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness import OPTIONS, TEMPLATE
+from programs.environment import SDK
 from programs.suites import inject
 
 from .alone import family, wait_for
@@ -29,7 +30,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 OURS = Peer(
     "generated (model isolated)",
-    (),
+    (SDK,),
     "python -m my_model",
     {
         "BYOC_HOST": "127.0.0.1",

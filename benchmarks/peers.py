@@ -32,7 +32,8 @@ class Peer(NamedTuple):
     """In `command` and `variables`, {port} and {ops_port} are free ports.
 
     `raw` is the route that takes a body as it is; without one, a frame travels in base64 in JSON.
-    `isolated`: the model has a process of its own. `pipeline`: it is generated, with this choice.
+    `isolated`: the model has a process of its own. `pipeline`: it is generated, with this choice,
+    and has packages that another server in its environment needs.
     """
 
     name: str
@@ -159,6 +160,7 @@ class Environments:
             self._uv("sync", "--compile-bytecode", python, f"--project={project}")
         else:
             self._uv("venv", "--allow-existing", python, path)
+        if peer.packages:
             self._uv("pip", "install", "--compile-bytecode", f"--python={path}", *peer.packages)
 
     def versions(self, peer: Peer) -> str:
