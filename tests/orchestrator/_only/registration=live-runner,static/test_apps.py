@@ -417,8 +417,9 @@ def test_sdk_announces_reserves_calls_and_stops(
             assert called.data == {"path": "/run"}
             received = container.requests[-1]
             request = SimpleNamespace(headers=_Headers(received.headers))
-            wanted = [{"name": "in", "mime_type": "video/mp2t"}]
-            (channel,) = await sdk.create_trickle_channels(request, wanted)
+            (channel,) = await sdk.create_trickle_channels(
+                request, [{"name": "in", "mime_type": "video/mp2t"}]
+            )
             assert channel["channel_name"] in orchestrator.trickle.channels
             assert await sdk.remove_trickle_channels(request, ["in"]) == ["in"]
             await sdk.stop_runner_session(request)
