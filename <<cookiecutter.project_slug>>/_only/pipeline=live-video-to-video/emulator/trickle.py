@@ -66,6 +66,7 @@ class Channel:
     kept: int = KEPT_SEGMENTS
     next_index: int = 0
     closed: bool = False
+    stuck: bool = False  # contract §4.3: by a DELETE of a negative index, for good
     written: float = field(default_factory=time.monotonic)
     _ring: dict[int, Segment] = field(default_factory=dict)
 
@@ -201,12 +202,12 @@ class TrickleServer:
                     self.close_channel(name)
 
     async def _create(self, request: web.Request) -> web.Response:
-        self._find(request)
+        await self._find(request)
         return web.Response()
 
     async def _next(self, request: web.Request) -> web.Response:
         """Contract §4.1: where a publisher goes on after a restart."""
-        index = str(self._find(request).next_index)
+        index = str((await self._find(request)).next_index)
         return web.Response(text=index, headers={"Lp-Trickle-Latest": index})
 
     async def _delete(self, request: web.Request) -> web.Response:
@@ -215,15 +216,16 @@ class TrickleServer:
         return web.Response()
 
     async def _delete_segment(self, request: web.Request) -> web.Response:
-        if not (segment := self._find(request).get(_index(request))):
+        channel = await self._find(request)
+        if not (segment := channel.get(_index(request, channel, 0))):
             raise web.HTTPBadRequest(text="Nonexistent segment")
         segment.close()
         return web.Response()
 
     async def _publish(self, request: web.Request) -> web.Response:
         """Contract §4.1: a segment stays open when its body breaks off."""
-        channel = self._find(request)
-        segment = channel.to_write(_index(request, NEXT))
+        channel = await self._find(request)
+        segment = channel.to_write(_index(request, channel, NEXT))
         if request.headers.get("Lp-Trickle-Reset"):
             for older in channel.segments[: channel.segments.index(segment)]:
                 older.close()
@@ -262,8 +264,8 @@ class TrickleServer:
 
     async def _subscribe(self, request: web.Request) -> web.StreamResponse:
         """Contract §4.2: answers with the first byte, or at the end of an empty segment."""
-        channel = self._find(request)
-        index, latest = _index(request, CURRENT), channel.next_index
+        channel = await self._find(request)
+        index, latest = _index(request, channel, CURRENT), channel.next_index
         if not (segment := channel.to_read(index)):
             headers = {"Lp-Trickle-Seq": str(index), "Lp-Trickle-Latest": str(latest)}
             return web.Response(status=470, headers=headers, text="Entry not found")
@@ -283,10 +285,12 @@ class TrickleServer:
                 answer.headers["Lp-Trickle-Closed"] = "terminated"
         return answer
 
-    def _find(self, request: web.Request) -> Channel:
+    async def _find(self, request: web.Request) -> Channel:
         """Contract §4.1, §4.2: 404 is final, and a publisher's connection ends with it."""
         name = request.match_info["channel"]
         if channel := self.channels.get(name):
+            if channel.stuck:
+                await asyncio.Event().wait()
             return channel
         if request.method == "GET" and name in self._closed:
             return self._closed[name]
@@ -296,13 +300,14 @@ class TrickleServer:
         raise gone
 
 
-def _index(request: web.Request, lowest: int = 0) -> int:
+def _index(request: web.Request, channel: Channel, lowest: int) -> int:
     """Contract §4.1: 400 if it is no number of 64 bits; the connection drops if it has no
     meaning."""
     text = request.match_info["index"]
     if not re.fullmatch("[+-]?[0-9]{1,19}", text) or not -(2**63) <= (index := int(text)) < 2**63:
         raise web.HTTPBadRequest(text="Invalid idx")
     if index < lowest:
+        channel.stuck = request.method == "DELETE"
         request.protocol.force_close()
         raise web.HTTPBadRequest
     return index
