@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness import TEMPLATE, Answers, bake_repository, combinations
-from programs.environment import SDK, CheckError, run, variables
+from programs.environment import DEEP_PYTHON, CheckError, run, variables
 from programs.suites import DEPENDS_ON, folder, inject, modules
 
 MOST_SECONDS = 180  # for one test
@@ -106,8 +106,7 @@ def prepare(work: Path, suite: str, answers: Answers) -> Ground:
     file = repository.root / "emulator" / "container.py"
     text = re.sub("(?m)^(DEADLINE_SECONDS) = .*", PATIENCE, file.read_text("utf-8"))
     file.write_text(text, "utf-8")
-    command = ["uv", "run", f"--with={SDK}", "python", "-m", "pytest"]
-    return Ground(repository.root, command, variables(repository, work))
+    return Ground(repository.root, [*DEEP_PYTHON, "pytest"], variables(repository, work))
 
 
 def main() -> int:

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import pytest
 
 from harness import OPTIONS, Repository, programs
-from programs.environment import AT_ONCE, SDK, CheckError, count, run, variables
+from programs.environment import AT_ONCE, DEEP_PYTHON, CheckError, count, run, variables
 from programs.suites import Run, inject
 
-# Nothing imports it: uvicorn does, told by name.
+# Nothing here imports it: uvicorn does.
 NOT_IMPORTED = "DEP002=httptools"
 # For tests that mostly wait; those of a module share what it has started.
 DISTRIBUTED = ("-n4", "--dist=loadfile")
@@ -90,9 +90,8 @@ def exercise_suite(suite: str, repository: Repository, root: Path) -> Outcome:
     with (root / "pyproject.toml").open("a", encoding="utf-8") as project:
         project.write(FOLLOWED)
     given = variables(repository, root.parent) | {"PYTHONPATH": str(root / "deep")}
-    python = ["uv", "run", "--with=pytest-xdist", f"--with={SDK}", "python", "-m"]
-    outcome.attempt("types", [*python, "mypy", "src", "deep"], root, given)
-    outcome.attempt("tests", [*python, "pytest", "deep", *DISTRIBUTED], root, given)
+    outcome.attempt("types", [*DEEP_PYTHON, "mypy", "src", "deep"], root, given)
+    outcome.attempt("tests", [*DEEP_PYTHON, "pytest", "deep", *DISTRIBUTED], root, given)
     return outcome
 
 

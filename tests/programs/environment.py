@@ -10,13 +10,17 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness import Repository
+from harness import TEMPLATE, Repository
 
 # One for each processor of a small machine; most of a suite's time is spent waiting.
 AT_ONCE = 2
 MOST_SECONDS = 3600
+PYPROJECT = tomllib.loads((TEMPLATE / "pyproject.toml").read_text(encoding="utf-8"))
+DEEP: list[str] = PYPROJECT["dependency-groups"]["deep"]
+# Python in a generated repository's environment and, beside it, what deep suites need.
+DEEP_PYTHON = ("uv", "run", *(f"--with={package}" for package in DEEP), "python", "-m")
 # The official SDK is the referee in deep suites. Generated repositories don't need it.
-SDK = "livepeer-gateway==1.0.0"
+(SDK,) = (package for package in DEEP if package.startswith("livepeer-gateway"))
 # What this run was started with does not reach the programs.
 OWN_VARIABLES = ("BYOC_", "NOX_", "PYTEST_", "PYTHON", "UV_PROJECT_", "VIRTUAL_ENV")
 

@@ -63,6 +63,9 @@ class JobError(Exception):
         return json.dumps({"error": error}).encode()
 
     def headers(self) -> dict[str, str]:
+        """What the status asks for."""
+        if self.status == 401:
+            return {"WWW-Authenticate": "Bearer"}
         return {"Retry-After": str(RETRY_AFTER_SECONDS)} if self.status == 503 else {}
 
 

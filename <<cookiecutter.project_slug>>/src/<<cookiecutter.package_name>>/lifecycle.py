@@ -21,6 +21,7 @@ from .ops.health import Health, Status
 from .ops.metrics import Metrics
 from .ops.server import OpsServer
 from .orchestrator import Orchestrator
+from .refusals import protocol
 from .sessions import Sessions
 from .settings import Settings, unknown_settings
 
@@ -92,7 +93,7 @@ class Lifecycle:
         self._job_server = JobServer(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=protocol(metrics),
                 lifespan="off",
                 ws="none",
                 log_config=None,

@@ -1,18 +1,17 @@
-"""What a job port has whatever it serves: health, and errors in one form."""
+"""What a job port has whatever it serves: health, errors in one form, and a document of it all."""
 
 from collections.abc import Callable
+from importlib.metadata import version
 
-from fastapi import FastAPI, Request, Response
-from starlette.exceptions import HTTPException
+from fastapi import Request, Response
+from pydantic import BaseModel
 
+from .document import Document, Failed, Standing, answers, json
 from .errors import JobError
 from .ops.health import Health
-from .ops.metrics import Metrics
+from .ops.metrics import DISTRIBUTION, Metrics
 from .orchestrator import Orchestrator
-
-
-def respond(request: Request, error: JobError) -> Response:
-    return Response(error.json(), error.status, error.headers(), "application/json")
+from .refusals import exception_handlers, respond
 
 
 def new_app(
@@ -20,13 +19,26 @@ def new_app(
     metrics: Metrics,
     health: Health,
     orchestrator: Orchestrator,
-    answer: Callable[[Request, JobError], Response] = respond,
-) -> FastAPI:
+    *forms: type[BaseModel],
+    answer: Callable[[Request, JobError], Response] = lambda _, error: respond(error),
+) -> Document:
     """An application that counts every error; `answer` gives those of jobs their form."""
-    app = FastAPI(title=title, docs_url=None, redoc_url=None)
+    app = Document(
+        title=title,
+        version=version(DISTRIBUTION),
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers=exception_handlers(metrics),
+    )
+    app.forms = (Failed, Standing, *forms)
+    unwell = {"description": "jobs are not served: `status` says why", **json("Standing")}
 
-    @app.get("/health")
+    @app.get(
+        "/health", response_class=Response, responses={**answers(json("Standing")), 503: unwell}
+    )
     async def get_health() -> Response:
+        """Whether jobs are served."""
         return health.response()
 
     @app.exception_handler(JobError)
@@ -35,11 +47,5 @@ def new_app(
         if error.type == "cancelled":
             orchestrator.refresh()
         return answer(request, error)
-
-    @app.exception_handler(HTTPException)
-    async def http_error(request: Request, error: HTTPException) -> Response:
-        metrics.errors.labels(type="bad_request").inc()
-        message = f"{request.method} {request.url.path}: {error.detail.lower()}"
-        return respond(request, JobError("bad_request", message, status=error.status_code))
 
     return app

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..orchestrator import Orchestrator
+from ..refusals import exception_handlers, protocol
 from .gpu import GpuMemory
 from .health import Health
 from .metrics import Metrics
@@ -42,8 +43,11 @@ class OpsServer:
             Route("/livez", self._get_livez),
             Route("/metrics", self._get_metrics),
         ]
+        app = Starlette(routes=routes, exception_handlers=exception_handlers(metrics))
+        app.router.redirect_slashes = False
         config = uvicorn.Config(
-            Starlette(routes=routes),
+            app,
+            http=protocol(metrics),
             lifespan="off",
             ws="none",
             log_config=None,

@@ -1,12 +1,15 @@
 """What one batch session does: take the request in, run the model on it, send the answer out."""
 
 import asyncio
+import re
 import time
+import uuid
 from contextlib import suppress
 from typing import NamedTuple
 
 import structlog
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -19,6 +22,8 @@ from .ops.metrics import Metrics
 from .orchestrator import Orchestrator
 from .sessions import Session, Sessions
 from .settings import Settings
+
+IDENTIFIER = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 log = structlog.get_logger()
 
@@ -37,12 +42,12 @@ class Batch(NamedTuple):
 class BatchResponse(Response):
     """One job and its answer: what the model returned, or what went wrong."""
 
-    def __init__(self, batch: Batch, headers: Headers, session_id: str, request_id: str) -> None:
+    def __init__(self, batch: Batch, request: Request) -> None:
         super().__init__()
         self._batch = batch
-        self._request_headers = headers
-        self._session_id = session_id
-        self._request_id = request_id
+        self._request = request
+        self._session_id = identifier(request, "Livepeer-Session-Id")
+        self._request_id = identifier(request, "X-Request-Id")
         self._admitted = False
         self._streaming = False
 
@@ -54,6 +59,7 @@ class BatchResponse(Response):
             session_id=self._session_id, request_id=self._request_id
         ):
             try:
+                await self._batch.orchestrator.authorize(self._request)
                 async with self._batch.sessions.admit(self._session_id) as session:
                     await self._serve(session, scope, receive, send)
             except JobError as error:
@@ -70,10 +76,10 @@ class BatchResponse(Response):
     async def _serve(self, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
         self._admitted = True
         settings, _, supervisor, dispatcher, metrics, _ = self._batch
-        body = await read_body(receive, self._request_headers, settings)
+        body = await read_body(receive, self._request.headers, settings)
         job = Job(
             body,
-            self._request_headers.get("content-type", ""),
+            self._request.headers.get("content-type", ""),
             session_id=self._session_id,
             request_id=self._request_id,
         )
@@ -143,6 +149,12 @@ class BatchResponse(Response):
         if self._batch.sessions.closed:
             headers["Connection"] = "close"
         return headers
+
+
+def identifier(request: Request, header: str) -> str:
+    """The caller's own identifier when it is fit for logs and headers, else a new one."""
+    value = request.headers.get(header, "")
+    return value if IDENTIFIER.fullmatch(value) else uuid.uuid4().hex
 
 
 async def read_body(receive: Receive, headers: Headers, settings: Settings) -> bytes:

@@ -13,7 +13,11 @@ def http_url(url: str) -> str:
     return url
 
 
-type Url = Annotated[str, Field(max_length=2048), AfterValidator(http_url)]
+type Url = Annotated[
+    str,
+    Field(max_length=2048, json_schema_extra={"format": "uri", "pattern": "^https?://"}),
+    AfterValidator(http_url),
+]
 
 
 class Channels(NamedTuple):

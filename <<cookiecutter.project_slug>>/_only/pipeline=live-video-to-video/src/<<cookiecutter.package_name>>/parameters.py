@@ -27,7 +27,11 @@ def sendable(params: dict[str, Any]) -> dict[str, Any]:
     return params
 
 
-type Params = Annotated[dict[str, Any], BeforeValidator(json_object), AfterValidator(sendable)]
+type Params = Annotated[
+    dict[str, Any],
+    BeforeValidator(json_object, json_schema_input_type=dict[str, Any] | str | None),
+    AfterValidator(sendable),
+]
 
 
 class Update(BaseModel):

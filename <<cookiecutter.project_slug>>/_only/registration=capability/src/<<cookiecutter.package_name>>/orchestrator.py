@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import SecretStr
 from starlette.requests import Request
 
-from .auth import require_token
+from .auth import REFUSED, require_token
 from .errors import JobError
 from .keeper import FOREVER, Keeper
 from .ops.metrics import Metrics
@@ -24,15 +24,17 @@ class Orchestrator(Keeper):
     sessions that it has not released as `load` the slots that it has lost count of (contract §1.5).
     """
 
+    refusals = REFUSED
+
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         super().__init__(settings, metrics)
         self._description = metadata(DISTRIBUTION)["Summary"]
         self._secret = ""
-        self._token = settings.auth_token
+        self.token = settings.auth_token
         self._tried = False
         if settings.orchestrator_url and settings.orchestrator_secret:
             self._secret = settings.orchestrator_secret.get_secret_value()
-            self._token = self._token or derive_token(self._secret, settings.capability_name)
+            self.token = self.token or derive_token(self._secret, settings.capability_name)
 
     async def authorize(self, request: Request) -> None:
         """Callers carry the token of the registration. Raises JobError.
@@ -40,7 +42,7 @@ class Orchestrator(Keeper):
         A 401 makes the orchestrator drop us, so that it hears from us at once (contract §1.4).
         """
         try:
-            require_token(request, self._token)
+            require_token(request, self.token)
         except JobError:
             self.refresh()
             raise
@@ -60,8 +62,8 @@ class Orchestrator(Keeper):
             "currency": settings.price_currency,
             "load": len(self._sessions) + self._unreleased,
         }
-        if self._token:
-            body["token"] = self._token.get_secret_value()
+        if self.token:
+            body["token"] = self.token.get_secret_value()
         self._tried = True
         await self._post("/capability/register", json.dumps(body).encode())
         self._mark(True)

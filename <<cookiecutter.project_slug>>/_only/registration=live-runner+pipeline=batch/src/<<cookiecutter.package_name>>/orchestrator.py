@@ -2,7 +2,7 @@
 
 from starlette.requests import Request
 
-from .auth import require_token
+from .auth import REFUSED, require_token
 from .heartbeat import Heartbeat
 from .keeper import FOREVER, Keeper
 from .ops.metrics import Metrics
@@ -14,8 +14,11 @@ class Orchestrator(Keeper):
     ends its sessions.
     """
 
+    refusals = REFUSED
+
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         super().__init__(settings, metrics)
+        self.token = settings.auth_token
         self._heartbeat = Heartbeat(settings, self._upstream)
 
     async def authorize(self, request: Request) -> None:
@@ -23,7 +26,7 @@ class Orchestrator(Keeper):
 
         Raises JobError.
         """
-        require_token(request, self._settings.auth_token)
+        require_token(request, self.token)
 
     async def _tell(self) -> float:
         if self._closed and not self._sessions:

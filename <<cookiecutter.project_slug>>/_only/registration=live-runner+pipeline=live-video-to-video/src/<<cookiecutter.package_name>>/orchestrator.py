@@ -10,7 +10,7 @@ import structlog
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from .auth import require_token
+from .auth import REFUSED, require_token
 from .errors import JobError
 from .heartbeat import Heartbeat, Standing
 from .keeper import FOREVER, Keeper
@@ -23,6 +23,11 @@ MAX_NOTICE_BYTES = 65_536
 CONFIRM_SECONDS = 4
 # A session that has been reserved for so long and is not open here does not count any more.
 ABANDONED_SECONDS = 60
+REFUSALS = {
+    **REFUSED,
+    403: "the orchestrator has not reserved this session",
+    503: "the container is shutting down; try another one",
+}
 
 log = structlog.get_logger()
 
@@ -40,10 +45,13 @@ class Orchestrator(Keeper):
     that the orchestrator has ended.
     """
 
+    refusals = REFUSALS
+
     def __init__(
         self, settings: Settings, metrics: Metrics, on_release: Callable[[str], None]
     ) -> None:
         super().__init__(settings, metrics)
+        self.token = settings.auth_token
         self._heartbeat = Heartbeat(settings, self._upstream)
         self._on_release = on_release
         self._main = asyncio.get_running_loop()
@@ -56,7 +64,7 @@ class Orchestrator(Keeper):
 
     async def authorize(self, request: Request) -> None:
         """Only sessions that the orchestrator has told us of may call. Raises JobError."""
-        require_token(request, self._settings.auth_token)
+        require_token(request, self.token)
         session = request.headers.get("Livepeer-Session-Id", "")
         if self._settings.orchestrator_url is None or session in self._reserved:
             return
@@ -66,9 +74,8 @@ class Orchestrator(Keeper):
             await asyncio.wait([asyncio.wrap_future(asking)], timeout=CONFIRM_SECONDS)
         if session not in self._reserved:
             if self._closed:
-                raise JobError("capacity", "the container is shutting down; try another one")
-            words = "the orchestrator has not reserved this session"
-            raise JobError("auth", words, field="Livepeer-Session-Id", status=403)
+                raise JobError("capacity", REFUSALS[503])
+            raise JobError("auth", REFUSALS[403], field="Livepeer-Session-Id", status=403)
 
     async def _ask(self, session: str) -> None:
         """Until we are told of the session, or by a heartbeat from now on that it is unknown."""

@@ -4,7 +4,7 @@
 
 from starlette.requests import Request
 
-from .auth import require_token
+from .auth import REFUSED, require_token
 from .ops.metrics import Metrics
 from .settings import Settings
 
@@ -12,15 +12,17 @@ from .settings import Settings
 class Orchestrator:
     """Closes admission by refusals alone: the operator lowers the capacity beforehand."""
 
+    refusals = REFUSED
+
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self._settings = settings
+        self.token = settings.auth_token
 
     async def authorize(self, request: Request) -> None:
         """The protocol has no token: where none is set, the network decides who may call.
 
         Raises JobError.
         """
-        require_token(request, self._settings.auth_token)
+        require_token(request, self.token)
 
     def announce(self) -> None:
         pass

@@ -81,6 +81,15 @@ class Chaos(Mischief):
             mark(order["closed"])
 
 
+class Echo(Chaos):
+    """Gives back what it is given, whatever it is."""
+
+    def predict(self, request: Request) -> Any:
+        if request.content_type.startswith("application/json"):
+            return request.json()
+        return Binary(request.body)
+
+
 class Bare:
     """As little as a model can be."""
 

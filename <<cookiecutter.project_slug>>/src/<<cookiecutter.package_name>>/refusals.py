@@ -1,0 +1,99 @@
+"""What is answered, on both ports, to what nobody serves: no HTTP, no route, no such method."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from .errors import JobError
+from .ops.metrics import Metrics
+
+# Of a head, of trailers, or of whatever else comes before more of a body does.
+MAX_HEAD_BYTES = 65_536
+BODY_HEADERS = (b"content-length", b"transfer-encoding")
+
+type Handlers = dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]]
+
+
+def respond(error: JobError) -> Response:
+    return Response(error.json(), error.status, error.headers(), "application/json")
+
+
+def exception_handlers(metrics: Metrics) -> Handlers:
+    """For what no route has handled; all of it is counted."""
+
+    async def unserved(request: Request, error: HTTPException) -> Response:
+        metrics.errors.labels(type="bad_request").inc()
+        message = f"{request.method} {request.scope['path']}: {error.detail.lower()}"
+        answer = respond(JobError("bad_request", message, status=error.status_code))
+        answer.headers.update(error.headers or {})
+        return answer
+
+    async def failed(request: Request, error: Exception) -> Response:
+        """The log has the error: uvicorn writes it, and closes the connection."""
+        metrics.errors.labels(type="internal").inc()
+        answer = respond(JobError("internal", "the container failed on this request"))
+        answer.headers["Connection"] = "close"
+        return answer
+
+    return {HTTPException: unserved, Exception: failed}
+
+
+def protocol(metrics: Metrics) -> type[HttpToolsProtocol]:
+    """HTTP as uvicorn has it, with a bound on the head, and with errors that are ours."""
+
+    class Protocol(HttpToolsProtocol):
+        refused = False
+        head_bytes = 0
+
+        def data_received(self, data: bytes) -> None:
+            if self.refused:
+                return
+            self.head_bytes += len(data)
+            super().data_received(data)
+            if self.head_bytes > MAX_HEAD_BYTES and not self.refused:
+                words = f"the head of the request is larger than {MAX_HEAD_BYTES} bytes"
+                self.refuse(JobError("bad_request", words, status=431))
+
+        def on_headers_complete(self) -> None:
+            self.head_bytes = 0
+            super().on_headers_complete()
+            if self.parser.should_upgrade():
+                self.stay()
+
+        def on_body(self, body: bytes) -> None:
+            self.head_bytes = 0
+            super().on_body(body)
+
+        def stay(self) -> None:
+            """The parser stops behind a head with Upgrade: what follows it is lost."""
+            self.cycle.keep_alive = False
+            if any(name in BODY_HEADERS and value != b"0" for name, value in self.headers):
+                words = "a body with an Upgrade header is not read: use HTTP/1.1 without it"
+                self.refuse(JobError("bad_request", words, field="Upgrade", status=400))
+
+        def send_400_response(self, msg: str) -> None:
+            self.refuse(JobError("bad_request", "the request is no HTTP", status=400))
+
+        def refuse(self, error: JobError) -> None:
+            """Answer and close; but what has been asked for before is answered first."""
+            self.refused = True
+            metrics.errors.labels(type=error.type).inc()
+            if self.cycle and not self.cycle.response_complete:
+                if self.pipeline or self.cycle.response_started or not self.cycle.more_body:
+                    self.cycle.keep_alive = False
+                    return
+                self.cycle.disconnected = True
+                self.cycle.message_event.set()
+            answer = respond(error)
+            head = [*answer.raw_headers, (b"connection", b"close")]
+            lines = [b"%b: %b\r\n" % header for header in head]
+            self.transport.write(
+                b"".join([STATUS_LINE[error.status], *lines, b"\r\n", bytes(answer.body)])
+            )
+            self.transport.close()
+
+    return Protocol
