@@ -50,7 +50,7 @@ REFUSED = {
     ],
     "package_name": [
         *("A", "1a", "a-b", "a.b", "_a", "class", "a" * 41),
-        *("json", "test", "grpc", "fastapi", "emulator", "sample"),
+        *("json", "test", "multidict", "fastapi", "emulator", "sample"),
     ],
     "author_email": [
         "a",
