@@ -36,8 +36,8 @@ LIBRARIES_OF_MODELS = (
     *("openai_whisper", "whisper", "pyyaml", "yaml"),
 )
 ROUTES = {
-    *("docs", "drain", "health", "live-video-to-video", "livez", "metrics", "openapi.json"),
-    *("redoc", "run", "stream"),
+    *("docs", "health", "live-video-to-video", "livez", "metrics", "openapi.json", "redoc"),
+    *("run", "stream"),
 }
 # What runs beside the container in compose.yaml, under names of the same network.
 SERVICES = {"gateway", "grafana", "orchestrator", "prometheus"}

@@ -213,10 +213,15 @@ def finished(service: Container) -> datetime:
 
 
 def test_stop_lets_work_end_by_itself(
-    image: Image, standin: str, pool: ThreadPoolExecutor, tmp_path: Path
+    image: Image,
+    standin: str,
+    pool: ThreadPoolExecutor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """However long it takes, and through an orchestrator that is still there."""
     compose_or_skip()
+    monkeypatch.setenv("BYOC_DRAIN_SECONDS", "300")
     tmp_path.chmod(0o755)
     batch = image.answers["pipeline"] == "batch"
     models = Path(__file__).with_name("models.py")

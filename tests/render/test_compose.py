@@ -1,5 +1,7 @@
 """The generated compose files: valid, hardened, without secrets, and with time to drain."""
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -118,17 +120,45 @@ def test_the_container_alone_is_one_file(repositories: list[Repository]) -> None
         assert "orchestrator" not in re.sub("#.*", "", text)
 
 
-def test_there_is_time_to_drain_and_stop(repositories: list[Repository]) -> None:
+@pytest.mark.parametrize(
+    ("drain", "grace"), [(None, None), ("600", None), ("0.5", "20"), ("86400", "2")]
+)
+def test_there_is_time_to_drain_and_stop(
+    repositories: list[Repository], drain: str | None, grace: str | None
+) -> None:
+    """One variable says how long both the container and Compose wait."""
+    given = {"BYOC_DRAIN_SECONDS": drain, "BYOC_SHUTDOWN_GRACE_SECONDS": grace}
+    variables = {name: value for name, value in given.items() if value}
     for repository in repositories:
         container, _ = services(repository)
-        assert container["stop_signal"] == "SIGQUIT"
-        environment = container["environment"]
-        drain = float(environment["BYOC_DRAIN_SECONDS"])
-        grace = float(environment["BYOC_SHUTDOWN_GRACE_SECONDS"])
-        assert drain > 0
-        assert grace >= 2
-        given = float(container["stop_grace_period"].removesuffix("s"))
-        assert given >= drain + grace + MARGIN_SECONDS
+        assert "stop_signal" not in container
+        period = interpolated(container["stop_grace_period"], variables)
+        told = [float(interpolated(container["environment"][name], variables)) for name in given]
+        assert told == [float(drain or 0), float(grace or 8)]
+        # Go adds up the parts of a duration.
+        parts = re.fullmatch(r"([\d.]+)s([\d.]+)s([\d.]+)s", period)
+        assert parts
+        assert sum(map(float, parts.groups())) >= sum(told) + MARGIN_SECONDS
+
+
+def interpolated(text: str, variables: dict[str, str]) -> str:
+    return re.sub(r"\$\{(\w+):-(\w+)\}", lambda it: variables.get(it[1], it[2]), text)
+
+
+def test_compose_adds_up_the_grace_period(repositories: list[Repository]) -> None:
+    compose_or_skip()
+    command = ("docker", "compose", "--file=compose.yaml", "config", "--format=json")
+    for drain, period in (("", "10s"), ("600", "10m10s")):
+        done = subprocess.run(
+            command,
+            cwd=repositories[0].root,
+            env=os.environ | {"BYOC_DRAIN_SECONDS": drain},
+            stdout=subprocess.PIPE,
+            check=True,
+            timeout=60,
+        )
+        config = json.loads(done.stdout)
+        assert config["services"]["my-model"]["stop_grace_period"] == period
 
 
 def test_orchestrator_is_started_as_its_code_says(repositories: list[Repository]) -> None:

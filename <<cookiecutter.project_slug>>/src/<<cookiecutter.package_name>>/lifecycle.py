@@ -1,32 +1,32 @@
-"""From the first start of the model to the exit code: signals, drain and the order of shutdown."""
+"""From the first start of the model to the exit code: serving, drain and the order of shutdown."""
 
 import asyncio
-import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
-import uvicorn
 import uvloop
 
 from .api import create_app
+from .deadline import Deadline
 from .engine.child import Child
 from .engine.dispatcher import Dispatcher
 from .engine.supervisor import ModelUnavailableError, Supervisor
 from .errors import JobError
+from .job_server import JobServer
 from .logs import configure_logs
 from .ops.gpu import GpuMemory
 from .ops.health import Health, Status
 from .ops.metrics import Metrics
 from .ops.server import OpsServer
 from .orchestrator import Orchestrator
-from .refusals import protocol
 from .sessions import Sessions
 from .settings import Settings, unknown_settings
+from .signals import StopSignals
 
-KEEP_ALIVE_SECONDS = 120  # orchestrators reuse idle connections for up to 90 s
 BEAT_SECONDS = 1
+LOOK_SECONDS = 0.02
 
 # The end of the grace period belongs to the last answers, the worker's exit and the sockets.
 ANSWER_SECONDS = 0.3
@@ -48,14 +48,6 @@ def run(settings: Settings, jobs: socket.socket, ops: socket.socket, child: Chil
         return await lifecycle.run()
 
     return uvloop.run(serve())
-
-
-class JobServer(uvicorn.Server):
-    """Leaves the signals to the lifecycle."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class Lifecycle:
@@ -90,60 +82,29 @@ class Lifecycle:
             self._health,
             self._orchestrator,
         )
-        self._job_server = JobServer(
-            uvicorn.Config(
-                app,
-                http=protocol(metrics),
-                lifespan="off",
-                ws="none",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=1,
-            )
-        )
-        self._drain = asyncio.Event()
-        self._quit = asyncio.Event()
-        self._stop = asyncio.Event()
-        self._force = asyncio.Event()
+        self._job_server = JobServer(app, metrics)
+        self._signals: asyncio.Queue[str] = asyncio.Queue()
 
     async def run(self) -> int:
         """Serve until a signal or the end of the model; return the exit code of the process."""
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGUSR1, self._drain.set)
-        loop.add_signal_handler(signal.SIGQUIT, self._on_quit)
-        loop.add_signal_handler(signal.SIGTERM, self._on_stop)
-        loop.add_signal_handler(signal.SIGINT, self._on_stop)
+        signals = StopSignals(asyncio.get_running_loop(), self._signals.put_nowait)
         self._ops_server.start()
         model = asyncio.create_task(self._supervisor.run())
         server = asyncio.create_task(self._job_server.serve([self._jobs]))
-        stop = asyncio.create_task(self._stop.wait())
-        followers = [
-            asyncio.create_task(follow)
-            for follow in (self._beat(), self._load(), self._empty(), self._leave())
-        ]
-        await asyncio.wait([model, server, stop], return_when=asyncio.FIRST_COMPLETED)
+        drained = asyncio.create_task(self._drain())
+        followers = [asyncio.create_task(follow) for follow in (self._beat(), self._load())]
+        await asyncio.wait([model, server, drained], return_when=asyncio.FIRST_COMPLETED)
         failed = model.done() or server.done()
         if failed:
+            drained.cancel()
             self._fail(model)
-        in_time = await self._shut_down(model, server)
+        with Deadline(self._settings.shutdown_grace_seconds, self._signals) as grace:
+            in_time = await self._shut_down(grace, model, server)
         for follower in followers:
             follower.cancel()
         log.info("stopped", in_time=in_time)
+        signals.close()
         return 0 if in_time and not failed else 1
-
-    def _on_stop(self) -> None:
-        """The second signal jumps to the deadline."""
-        if self._stop.is_set():
-            self._force.set()
-        self._drain.set()
-        self._stop.set()
-
-    def _on_quit(self) -> None:
-        """Drain, then stop."""
-        self._drain.set()
-        self._quit.set()
 
     async def _beat(self) -> None:
         while True:
@@ -152,26 +113,9 @@ class Lifecycle:
 
     async def _load(self) -> None:
         await self._supervisor.ready.wait()
-        if self._health.status is Status.LOADING:
+        if not self._sessions.closed:
             self._health.status = Status.OK
             self._orchestrator.announce()
-
-    async def _empty(self) -> None:
-        """Close admission when told to; healthy as long as any session is open."""
-        await self._drain.wait()
-        self._sessions.close()
-        self._orchestrator.close_admission()
-        log.info("admission closed", sessions=self._sessions.count)
-        await self._sessions.ended()
-        await self._orchestrator.withdraw()
-        self._health.status = Status.DRAINING
-
-    async def _leave(self) -> None:
-        await self._quit.wait()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.drain_seconds):
-                await self._sessions.ended()
-        self._stop.set()
 
     def _fail(self, model: asyncio.Task[None]) -> None:
         self._health.status = Status.ERROR
@@ -183,50 +127,84 @@ class Lifecycle:
         else:
             log.error("container failed", exc_info=error)
 
-    async def _shut_down(self, model: asyncio.Task[None], server: asyncio.Task[None]) -> bool:
+    async def _drain(self) -> None:
+        """Until the first signal, and then for what is open to end by itself: to the next signal,
+        for BYOC_DRAIN_SECONDS at most.
+        """
+        name = await self._signals.get()
+        self._sessions.close()
+        self._orchestrator.close_admission()
+        log.info("admission closed", signal=name, sessions=self._sessions.count)
+        with Deadline(self._settings.drain_seconds, self._signals) as drain:
+            ended = await drain.wait_for(self._everything_sent(), tell=self._telling("draining"))
+            if not ended and self._settings.drain_seconds:
+                log.info("drain ended", sessions=self._sessions.count, cause=drain.cause)
+
+    async def _shut_down(
+        self, grace: Deadline, model: asyncio.Task[None], server: asyncio.Task[None]
+    ) -> bool:
         """False when something had to be cut."""
         #% if cookiecutter.pipeline == "live-video-to-video"
         self._sessions.stop()
         #% endif
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self._settings.shutdown_grace_seconds - SERVER_SECONDS
-        in_time = await self._wait_for_sessions(end - WORKER_SECONDS - ANSWER_SECONDS)
-        if not in_time:
-            log.error("sessions cut at the deadline", sessions=self._sessions.count)
-            self._sessions.cut(JobError("cancelled", "the container is shutting down; try again"))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(ANSWER_SECONDS):
-                    await self._sessions.ended()
-        withdrawal = asyncio.create_task(self._orchestrator.withdraw())
+        in_time = await self._end_sessions(grace)
+        if self._health.status is not Status.ERROR:
+            self._health.status = Status.DRAINING
+        withdrawal = asyncio.create_task(
+            grace.wait_for(self._orchestrator.withdraw(), SERVER_SECONDS)
+        )
         model.cancel()
         await asyncio.wait([model])
-        if not await self._stop_worker(end - loop.time()):
-            log.error("model's process killed at the deadline")
-            in_time = False
-        await asyncio.wait([withdrawal], timeout=max(0, end - loop.time()))
+        in_time = await self._stop_worker(grace) and in_time
+        await withdrawal
         self._job_server.should_exit = True
         self._ops_server.stop()
         await asyncio.wait([server], timeout=2 * SERVER_SECONDS)
         self._ops_server.join()
         return in_time
 
-    async def _wait_for_sessions(self, deadline: float) -> bool:
-        """Until all have ended, the deadline or a second signal; True when all have ended."""
-        ended = asyncio.create_task(self._sessions.ended())
-        force = asyncio.create_task(self._force.wait())
-        seconds = max(0, deadline - asyncio.get_running_loop().time())
-        await asyncio.wait([ended, force], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        force.cancel()
-        ended.cancel()
-        return ended.done()
+    async def _end_sessions(self, grace: Deadline) -> bool:
+        """False when some were cut."""
+        reserve = ANSWER_SECONDS + WORKER_SECONDS + SERVER_SECONDS
+        if await grace.wait_for(self._everything_sent(), reserve, self._telling("stopping")):
+            return True
+        log.error(
+            "sessions cut",
+            sessions=self._sessions.count,
+            answers=self._job_server.unsent,
+            cause=grace.cause,
+        )
+        self._sessions.cut(JobError("cancelled", "the container is shutting down; try again"))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._everything_sent()
+        return False
 
-    async def _stop_worker(self, seconds: float) -> bool:
-        """False when it had to be killed, at the deadline or for a second signal."""
-        stop = asyncio.create_task(self._supervisor.stop(seconds))
-        force = asyncio.create_task(self._force.wait())
-        await asyncio.wait([stop, force], return_when=asyncio.FIRST_COMPLETED)
-        force.cancel()
-        if stop.done():
-            return stop.result()
-        stop.cancel()
-        return await self._supervisor.stop(0)
+    async def _everything_sent(self) -> None:
+        """No session is open, and all answers have gone out to their last byte."""
+        await self._sessions.ended()
+        while True:
+            if not self._job_server.unsent:
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _telling(self, event: str) -> Callable[[float], None]:
+        """What is still waited for, and for how long at most."""
+
+        def tell(left: float) -> None:
+            log.info(
+                event,
+                sessions=self._sessions.count,
+                answers=self._job_server.unsent,
+                seconds_left=round(left, 1),
+            )
+
+        return tell
+
+    async def _stop_worker(self, grace: Deadline) -> bool:
+        """False when it was killed."""
+        if await grace.wait_for(self._supervisor.stop(), SERVER_SECONDS):
+            return True
+        log.error("model's process killed", cause=grace.cause)
+        await self._supervisor.kill()
+        return False

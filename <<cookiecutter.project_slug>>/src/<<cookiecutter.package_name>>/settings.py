@@ -42,8 +42,8 @@ class Settings(Registration):
     """The variable is `BYOC_` and the field's name in capitals. Port 0 is any free port.
 
     BODY_TIMEOUT: for a request's body to arrive. LOAD_TIMEOUT: for one start of the model.
-    SHUTDOWN_GRACE: from SIGTERM to the exit; containers are killed after 10 s by default. DRAIN:
-    for sessions to end by themselves before that, after SIGQUIT or `drain`.
+    DRAIN: from SIGTERM on, for sessions to end by themselves. SHUTDOWN_GRACE: from then to the
+    exit; containers are killed 10 s after SIGTERM by default.
     #% if cookiecutter.pipeline == "live-video-to-video"
     JOB_TIMEOUT: for one call of the model. MAX_LATENCY: a frame that is older is dropped when the
     model does not keep up. CONTROL_TIMEOUT: a session whose control channel is silent for so long
@@ -52,7 +52,7 @@ class Settings(Registration):
     all while it restarts. MAX_BODY_BYTES: the largest picture, at 3 bytes a pixel.
     #% else
     JOB_TIMEOUT: for the model, from the moment a job reaches it. SEND_TIMEOUT: for a caller to
-    read on in a stream. MAX_BODY_BYTES: the largest request and answer.
+    read on in an answer. MAX_BODY_BYTES: the largest request and answer.
     #% endif
     """
 

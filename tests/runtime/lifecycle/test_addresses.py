@@ -1,11 +1,10 @@
-"""The addresses that it listens on, and that health checks and `drain` find it there."""
+"""The addresses that it listens on, and that health checks find it there."""
 
 import socket
 import subprocess
 import sys
 from contextlib import closing
 from http.client import HTTPConnection
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +15,6 @@ from emulator.container import (
     StartContainer,
     eventually,
 )
-from harness import spawn
 
 
 def version_6() -> bool:
@@ -65,18 +63,11 @@ def test_two_colons_are_every_address(start_server: StartContainer) -> None:
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_health_checks_and_the_drain_command_find_it(
-    host: str, start_server: StartContainer, tmp_path: Path
-) -> None:
-    settings = {"BYOC_HOST": host, "BYOC_DRAIN_SECONDS": "60"}
-    with start_server(ready=False, **settings) as server:
+def test_health_checks_find_it(host: str, start_server: StartContainer) -> None:
+    with start_server(ready=False, BYOC_HOST=host) as server:
         port = ops_port(server)
         eventually(lambda: probe(port, BYOC_HOST=host).returncode == 0, "healthy")
         assert probe(port, "/livez", BYOC_HOST=host).returncode == 0
-        drain = spawn(
-            tmp_path / "drain", ["-m", PACKAGE, "drain"], BYOC_OPS_PORT=str(port), **settings
-        )
-        assert drain.wait(DEADLINE_SECONDS) == 0, (tmp_path / "drain").read_text()
 
 
 def test_a_health_check_says_what_is_wrong(start_server: StartContainer) -> None:

@@ -12,8 +12,9 @@ import pytest
 from emulator.container import DEADLINE_SECONDS, PACKAGE, Container, StartContainer, eventually
 from harness import size, spawn
 from my_model.engine.supervisor import MAX_DELAY_SECONDS, longer
-from my_model.lifecycle import KEEP_ALIVE_SECONDS
+from my_model.job_server import KEEP_ALIVE_SECONDS
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 USUAL_KEEP_ALIVE_SECONDS = 5  # of uvicorn, unless it is told otherwise
 
 
@@ -64,6 +65,14 @@ def test_the_back_off_is_bounded() -> None:
     assert pauses[-1] == MAX_DELAY_SECONDS <= 10
 
 
+def test_idle_connections_are_kept_for_orchestrators(idle: IdleConnection) -> None:
+    """They reuse one for up to 90 s; a server that closes it first loses its capability."""
+    assert KEEP_ALIVE_SECONDS > 90
+    time.sleep(max(0, idle.since + USUAL_KEEP_ALIVE_SECONDS + 0.5 - time.monotonic()))
+    idle.connection.request("GET", "/health")
+    assert idle.connection.getresponse().status == 200
+
+
 def test_an_idle_server_stops(start_server: StartContainer, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     with start_server(CHAOS_CLOSED=str(closed)) as server:
@@ -79,10 +88,18 @@ def test_a_model_that_does_not_close_is_killed(start_server: StartContainer) -> 
         worker = server.worker()
         assert server.stop() == 1
         assert not Path(f"/proc/{worker}").exists()
-        assert server.events("model's process killed at the deadline")
+        assert [it["cause"] for it in server.events("model's process killed")] == ["deadline"]
 
 
-def test_stop_while_python_starts(tmp_path: Path) -> None:
+def test_a_model_that_closes_badly_is_not_killed(start_server: StartContainer) -> None:
+    with start_server(CHAOS_CLOSE="crash") as server:
+        assert server.stop() == 0
+        assert [it["exit_code"] for it in server.events("worker ended badly")] == [-signal.SIGABRT]
+        assert not server.events("model's process killed")
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_stop_while_python_starts(tmp_path: Path, number: signal.Signals) -> None:
     """The first import from outside is late, and says that it has begun."""
     begun = tmp_path / "begun"
     (tmp_path / "pydantic.py").write_text(
@@ -90,16 +107,26 @@ def test_stop_while_python_starts(tmp_path: Path) -> None:
     )
     process = spawn(tmp_path / "log", ["-m", PACKAGE], PYTHONPATH=str(tmp_path))
     eventually(begun.exists, "Python has begun")
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     assert process.wait(DEADLINE_SECONDS) == 0
 
 
-def test_stop_while_the_model_loads(start_server: StartContainer) -> None:
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_stop_while_the_model_loads(start_server: StartContainer, number: signal.Signals) -> None:
     with start_server(ready=False, CHAOS_LOAD="wait") as server:
         assert server.ops.get("/health").json() == {"status": "loading"}
         assert server.ops.get("/health").status_code == 503
         assert server.ops.get("/livez").status_code == 200
+        assert server.stop(number) == 0
+        assert [it["signal"] for it in server.events("admission closed")] == [number.name]
+
+
+def test_a_hang_up_that_nohup_ignores_stays_ignored(start_server: StartContainer) -> None:
+    with start_server(within="nohup") as server:
+        server.process.send_signal(signal.SIGHUP)
+        assert server.ops.get("/health").json() == {"status": "ok"}
         assert server.stop() == 0
+        assert [it["signal"] for it in server.events("admission closed")] == ["SIGTERM"]
 
 
 def test_stop_while_the_model_restarts(start_server: StartContainer, tmp_path: Path) -> None:
@@ -110,11 +137,3 @@ def test_stop_while_the_model_restarts(start_server: StartContainer, tmp_path: P
         os.kill(server.worker(), signal.SIGKILL)
         eventually(lambda: size(mark) == 2, "the model has got there")
         assert server.stop() == 0
-
-
-def test_idle_connections_are_kept_for_orchestrators(idle: IdleConnection) -> None:
-    """They reuse one for up to 90 s; a server that closes it first loses its capability."""
-    assert KEEP_ALIVE_SECONDS > 90
-    time.sleep(max(0, idle.since + USUAL_KEEP_ALIVE_SECONDS + 0.5 - time.monotonic()))
-    idle.connection.request("GET", "/health")
-    assert idle.connection.getresponse().status == 200

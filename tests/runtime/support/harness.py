@@ -1,16 +1,19 @@
 """The container with a model that misbehaves on request, for tests of what surrounds a model."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from emulator.container import FREE_PORTS, Container, StartError, run_container
+from emulator.container import FREE_PORTS, PACKAGE, Container, StartError, run_container
 from emulator.container import spawn as spawn_alone
+from my_model.signals import ECHO_SECONDS
 
 # The repository that these tests are put into.
 ROOT = Path(__file__).parent.parent
@@ -44,11 +47,29 @@ def spawn(log_file: Path, arguments: list[str], **environment: str) -> subproces
     return spawn_alone(log_file, [sys.executable, *arguments], **settings)
 
 
+def with_constants(module: str, **constants: float) -> list[str]:
+    """How to start a server that has others in this module, for a test."""
+    lines = [f"{PACKAGE}.{module}.{name} = {value}" for name, value in constants.items()]
+    run = f"runpy.run_module({PACKAGE!r}, run_name='__main__')"
+    return ["-c", "\n".join([f"import runpy, {PACKAGE}.{module}", *lines, run])]
+
+
+def signal_again(server: Container, number: int = signal.SIGTERM) -> None:
+    """After one that has counted already: not before another one counts."""
+    time.sleep(ECHO_SECONDS + 0.1)
+    server.process.send_signal(number)
+
+
 def run_server(
-    folder: Path, *, ready: bool = True, arguments: list[str] | None = None, **environment: str
+    folder: Path,
+    *,
+    ready: bool = True,
+    arguments: list[str] | None = None,
+    within: str = "",
+    **environment: str,
 ) -> AbstractContextManager[Container]:
-    """The container of this repository, or Python with these arguments."""
-    command = [sys.executable, *arguments] if arguments else None
+    """The container of this repository, or Python with these arguments; started by a command."""
+    command = [*within.split(), sys.executable, *(arguments or ["-m", PACKAGE])]
     return run_container(folder, ready=ready, command=command, **{**CHAOS, **environment})
 
 

@@ -45,14 +45,10 @@ class WorkerProcess:
     def alive(self) -> bool:
         return self.child.exit_code is None
 
-    async def close(self, seconds: float) -> bool:
-        """Let the model close and the process end by itself; False when it had to be killed."""
+    async def close(self) -> int:
+        """Let the model close and the process end by itself; return its exit code."""
         self.release()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                return await self.child.wait() == 0
-        await self.kill()
-        return False
+        return await self.child.wait()
 
     async def kill(self) -> None:
         """End the process and whatever it has started; a driver may hold it a little longer."""

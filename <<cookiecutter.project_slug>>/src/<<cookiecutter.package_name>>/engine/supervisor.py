@@ -95,12 +95,16 @@ class Supervisor:
             await asyncio.sleep(delay)
             self._worker = WorkerProcess(Child.spawn(self._settings))
 
-    async def stop(self, seconds: float) -> bool:
-        """End the worker after `run` has ended; False when it had to be killed at its work."""
-        if self.state is State.READY:
-            return await self._worker.close(seconds)
+    async def stop(self) -> None:
+        """End the worker after `run` has ended, however long its work and the model's end take."""
+        if self.state is not State.READY:
+            await self.kill()
+        elif exit_code := await self._worker.close():
+            log.error("worker ended badly", exit_code=exit_code)
+
+    async def kill(self) -> None:
+        """End the worker at once."""
         await self._worker.kill()
-        return True
 
     async def _load(self, worker: WorkerProcess) -> bool:
         settings = self._settings

@@ -24,6 +24,7 @@ from .messages import Ready, WorkerOptions, decode, encode
 from .runner import Runner
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 log = structlog.get_logger()
 
@@ -33,6 +34,14 @@ def die_with(supervisor: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != supervisor:
         sys.exit("the supervisor is gone")
+
+
+def leave_signals_to_the_supervisor() -> None:
+    """Who signals every process of the container, as systemd does, means the container. What the
+    model starts does not inherit a handler that does nothing, as it would one that ignores.
+    """
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: None)
 
 
 def load(options: WorkerOptions) -> ModelProtocol:
@@ -53,6 +62,7 @@ def open_lane(control: socket.socket, size: int) -> Runner:
 def main() -> None:
     options = decode(WorkerOptions, sys.argv[1])
     die_with(options.supervisor)
+    leave_signals_to_the_supervisor()
     configure_logs(options.log_format, options.log_level)
     started = time.monotonic()
     try:

@@ -1,6 +1,5 @@
 """What the container says of itself: one immutable value, replaced by the lifecycle."""
 
-import os
 import time
 from enum import StrEnum
 
@@ -36,4 +35,4 @@ class Health:
         """503 once the main loop has not run for STALLED_SECONDS: only a restart heals that."""
         alive = time.monotonic() - self._beat < STALLED_SECONDS
         status = "ok" if alive else "stalled"
-        return JSONResponse({"status": status, "pid": os.getpid()}, 200 if alive else 503)
+        return JSONResponse({"status": status}, 200 if alive else 503)

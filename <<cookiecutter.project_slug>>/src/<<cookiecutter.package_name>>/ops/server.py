@@ -77,8 +77,16 @@ class OpsServer:
         await asyncio.wait([informing])
 
     async def _get_health(self, request: Request) -> Response:
+        #% if cookiecutter.registration == "static"
+        response = self._health.response()
+        if "user-agent" in request.headers:  # our own health check has none
+            self._orchestrator.polled(response.status_code)
+        return response
+
+        #% else
         return self._health.response()
 
+        #% endif
     async def _get_livez(self, request: Request) -> Response:
         return self._health.liveness()
 

@@ -23,6 +23,8 @@ from .orchestrator import Orchestrator
 from .sessions import Session, Sessions
 from .settings import Settings
 
+# Of an answer, that are handed over at once.
+PIECE_BYTES = 262_144
 IDENTIFIER = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 log = structlog.get_logger()
@@ -49,6 +51,7 @@ class BatchResponse(Response):
         self._session_id = identifier(request, "Livepeer-Session-Id")
         self._request_id = identifier(request, "X-Request-Id")
         self._admitted = False
+        self._begun = False
         self._streaming = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,8 +93,7 @@ class BatchResponse(Response):
             metrics.frames_in.inc()
             part = await job.next()
             if part is not None and part.kind == "answer":
-                answer = Response(part.data, headers=self._answer_headers(part.content_type))
-                await answer(scope, receive, send)
+                await self._answer(part, send)
             else:
                 await self._stream(job, part, send)
             metrics.frames_out.inc()
@@ -99,29 +101,43 @@ class BatchResponse(Response):
             watch.cancel()
             dispatcher.withdraw(job)
 
+    async def _answer(self, part: Part, send: Send) -> None:
+        """The session is open as long as the caller reads, since what is large goes out in pieces:
+        one is handed over when the one before it has gone.
+        """
+        headers = self._answer_headers(part.content_type)
+        headers["Content-Length"] = str(len(part.data))
+        await self._begin(headers, send)
+        if len(part.data) <= PIECE_BYTES:
+            await send({"type": "http.response.body", "body": part.data})
+            return
+        for start in range(0, len(part.data), PIECE_BYTES):
+            await self._send_on(part.data[start : start + PIECE_BYTES], send)
+        await self._end(b"", send)
+
     async def _stream(self, job: Job, part: Part | None, send: Send) -> None:
-        await self._begin_stream(send)
+        self._streaming = True
+        await self._begin(self._answer_headers("text/event-stream"), send)
         while part is not None:
             for event in sse.events(part.data):
-                await self._send_event(event, send)
+                await self._send_on(event, send)
             part = await job.next()
-        await self._end_stream(send)
+        await self._end(sse.DONE, send)
 
-    async def _begin_stream(self, send: Send) -> None:
-        response = Response(headers=self._answer_headers("text/event-stream"))
-        headers = [header for header in response.raw_headers if header[0] != b"content-length"]
-        self._streaming = True
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+    async def _begin(self, headers: dict[str, str], send: Send) -> None:
+        self._begun = True
+        raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": 200, "headers": raw})
 
-    async def _send_event(self, event: bytes, send: Send) -> None:
+    async def _send_on(self, body: bytes, send: Send, more: bool = True) -> None:
         try:
             async with asyncio.timeout(self._batch.settings.send_timeout_seconds):
-                await send({"type": "http.response.body", "body": event, "more_body": True})
+                await send({"type": "http.response.body", "body": body, "more_body": more})
         except TimeoutError:
-            raise JobError("timeout", "the stream was read too slowly") from None
+            raise JobError("timeout", "the answer was read too slowly") from None
 
-    async def _end_stream(self, send: Send) -> None:
-        await send({"type": "http.response.body", "body": sse.DONE})
+    async def _end(self, body: bytes, send: Send) -> None:
+        await self._send_on(body, send, more=False)
 
     async def _fail(self, error: JobError, scope: Scope, receive: Receive, send: Send) -> None:
         self._batch.metrics.errors.labels(type=error.type).inc()
@@ -131,9 +147,9 @@ class BatchResponse(Response):
             # A caller who does not read will not read this either.
             with suppress(JobError):
                 for event in sse.events(error.json(), b"error"):
-                    await self._send_event(event, send)
-                await self._end_stream(send)
-        else:
+                    await self._send_on(event, send)
+                await self._end(sse.DONE, send)
+        elif not self._begun:
             if self._batch.sessions.closed and not self._admitted:
                 await discard_body(receive, self._batch.settings)
             headers = self._answer_headers("application/json") | error.headers()

@@ -12,9 +12,8 @@ import pytest
 
 from emulator.container import DEADLINE_SECONDS, Container, StartContainer, eventually
 from emulator.trickle import TrickleServer
-from harness import run_server, size
+from harness import run_server, signal_again, size, with_constants
 from hostile import run_hostile_server
-from resources import with_constants
 from streaming import Caller, Clip, bunny, frames, joined, times
 
 SMALL = (160, 90)
@@ -140,7 +139,7 @@ def test_sigterm_while_the_model_hangs(
         started = time.monotonic()
         assert server.stop() == 1
         assert time.monotonic() - started < KILL_SECONDS
-        assert server.events("model's process killed at the deadline")
+        assert [it["cause"] for it in server.events("model's process killed")] == ["deadline"]
         assert server.events("session cut before all was out")
         assert not Path(f"/proc/{server.worker()}").exists()
 
@@ -176,18 +175,22 @@ def test_the_second_sigterm_is_the_deadline(
         eventually(lambda: caller.status()["frames_in"], "frames in")
         server.process.send_signal(signal.SIGTERM)
         eventually(lambda: server.events("session ended"), "session ended")
-        assert server.stop() == 1
+        signal_again(server)
+        assert server.wait_exit() == 1
+        assert [it["cause"] for it in server.events("model's process killed")] == ["SIGTERM"]
 
 
-def test_drain_lets_sessions_go_on(start_server: StartContainer, trickle: TrickleServer) -> None:
+def test_a_drain_lets_sessions_go_on(start_server: StartContainer, trickle: TrickleServer) -> None:
     with (
-        start_server(**PATIENT) as server,
+        start_server(**PATIENT, BYOC_DRAIN_SECONDS="3600") as server,
         Caller(server, trickle, "inside") as inside,
         Caller(server, trickle, "outside") as outside,
     ):
         inside.open()
-        server.process.send_signal(signal.SIGUSR1)
-        eventually(lambda: server.events("admission closed"), "admission closed")
+        for _ in range(2):
+            server.process.send_signal(signal.SIGTERM)
+        (waiting,) = eventually(lambda: server.events("draining"), "draining")
+        assert (waiting["sessions"], round(waiting["seconds_left"], -2)) == (1, 3600)
         refused = outside.start()
         assert (refused.status_code, refused.json()["error"]["type"]) == (503, "capacity")
         assert refused.headers["Retry-After"]
@@ -197,9 +200,25 @@ def test_drain_lets_sessions_go_on(start_server: StartContainer, trickle: Trickl
             assert inside.status()["state"] == "streaming"
         inside.finish()
         assert len(frames(inside.output())) == 132 + 25
-        eventually(lambda: server.ops.get("/health").status_code == 503, "unhealthy")
-        assert server.ops.get("/health").json() == {"status": "draining"}
-        assert server.stop() == 0
+        assert server.wait_exit() == 0
+        assert not server.events("drain ended")
+
+
+def test_the_next_signal_ends_a_drain(start_server: StartContainer, trickle: TrickleServer) -> None:
+    """And sessions end with all that they have accepted."""
+    with (
+        start_server(**PATIENT, BYOC_DRAIN_SECONDS="3600") as server,
+        Caller(server, trickle, "drained") as caller,
+    ):
+        stream(caller)
+        wait_for_frames(caller)
+        server.process.send_signal(signal.SIGTERM)
+        eventually(lambda: server.events("draining"), "draining")
+        signal_again(server)
+        assert server.wait_exit() == 0
+        assert [it["cause"] for it in server.events("drain ended")] == ["SIGTERM"]
+        assert_complete(caller)
+        assert ended(caller)["reason"] == "shutdown"
 
 
 def test_sigterm_while_an_output_is_not_read(

@@ -8,7 +8,7 @@ from announced import SECRET
 from capability_streams import Viewer
 from emulator.container import DEADLINE_SECONDS, Container, eventually
 from orchestrator.server import OrchestratorServer, run_orchestrator
-from registrations import UNREGISTER, known, run_registered, words
+from registrations import UNREGISTER, is_known, known, registrations, run_registered, words
 from streaming import bunny, frames
 
 SIZE, FRAMES = (160, 90), 25
@@ -41,8 +41,9 @@ class Stream(Viewer):
 
 
 def test_no_accepted_frame_is_lost(tmp_path: Path) -> None:
-    """1. The new container takes the name. 2. The old one is drained; what it takes back is the
-    name, which the new one takes again. 3. New streams go there, old ones to their end.
+    """1. The new container takes the name. 2. The old one is drained: it tells once that it has no
+    room, which takes the name, and the new one takes it again. 3. New streams go there, old ones to
+    their end. 4. What the old one takes back then is the name, once more.
     """
     with (
         run_orchestrator(secret=SECRET) as orchestrator,
@@ -55,9 +56,10 @@ def test_no_accepted_frame_is_lost(tmp_path: Path) -> None:
             stream.send()
         token = known(orchestrator).token
         new = stack.enter_context(run_registered(tmp_path / "new", orchestrator, **SETTINGS))
-        old.process.send_signal(signal.SIGQUIT)
-        eventually(lambda: UNREGISTER in [it.path for it in words(orchestrator)], "withdrawn")
-        assert known(orchestrator).url == f"http://127.0.0.1:{new.port}"
+        url = f"http://127.0.0.1:{new.port}"
+        old.process.send_signal(signal.SIGTERM)
+        eventually(lambda: registrations(orchestrator)[-1].body["load"] == 2 + 2, "no room")
+        eventually(lambda: known(orchestrator).url == url, "the new one again")
         assert known(orchestrator).token == token
         late = stack.enter_context(Stream(new, orchestrator, "new"))
         late.open()
@@ -65,6 +67,9 @@ def test_no_accepted_frame_is_lost(tmp_path: Path) -> None:
             stream.send()
             stream.assert_complete()
         assert old.wait_exit() == 0
+        assert UNREGISTER in [it.path for it in words(orchestrator)]
+        eventually(lambda: is_known(orchestrator), "the new one again")
+        assert known(orchestrator).url == url
         eventually(
             lambda: new.metric("byoc_sessions_total", outcome="input_ended") == 1,
             "the stream has ended at the new one",

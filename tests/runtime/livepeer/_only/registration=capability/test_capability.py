@@ -16,7 +16,7 @@ from aiohttp import web
 from announced import SECRET, attempts, run_announced, wait_confirmed
 from emulator.container import DEADLINE_SECONDS, Container, eventually
 from harness import CAPABILITY, ROOT, size
-from my_model.orchestrator import derive_token
+from my_model.capability import derive_token
 from orchestrator.server import OrchestratorServer, run_orchestrator
 from registrations import (
     PAUSE_SECONDS,

@@ -75,7 +75,7 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
             with run_announced(tmp_path / "new", orchestrator.url, **SETTINGS) as new:
                 registered(orchestrator, before)
                 eventually(lambda: load.outcomes[str(new.worker())] >= 20, "both work")
-                old.process.send_signal(signal.SIGQUIT)
+                old.process.send_signal(signal.SIGTERM)
                 assert old.wait_exit() == 0
                 served = load.outcomes[str(new.worker())]
                 eventually(lambda: load.outcomes[str(new.worker())] >= served + 20, "alone")

@@ -47,7 +47,7 @@ def test_no_frame_is_lost(tmp_path: Path) -> None:
 
         new = stack.enter_context(run_announced(tmp_path / "new", orchestrator.url, **SETTINGS))
         registered(orchestrator, before)
-        old.process.send_signal(signal.SIGQUIT)
+        old.process.send_signal(signal.SIGTERM)
         eventually(lambda: old.events("admission closed"), "admission closed")
         guests += [stack.enter_context(Guest(new, orchestrator)) for _ in range(2)]
         for guest in guests[2:]:

@@ -1,11 +1,17 @@
 """What the operator gives to the orchestrator, and what it finds at the container."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 from configured import QUICK, RUNNERS, configure, discovered, entry, gone
-from emulator.container import Container, StartContainer, eventually
+from emulator.container import PACKAGE, Container, StartContainer, eventually
 from harness import APP, MODE
+from my_model.orchestrator import POLLED_SECONDS
 from my_model.settings import Settings
 from orchestrator.server import run_orchestrator
 
@@ -49,6 +55,41 @@ def test_who_stops_is_found_out_by_a_poll(start_server: StartContainer) -> None:
         assert discovered(orchestrator)
         assert server.stop() == 0
         gone(orchestrator)
+
+
+def test_who_drains_stays_for_a_poll(start_server: StartContainer) -> None:
+    """Of an orchestrator: the check of the container's own health is none."""
+    with start_server(BYOC_DRAIN_SECONDS="60") as server:
+        assert server.ops.get("/health").status_code == 200
+        server.process.send_signal(signal.SIGTERM)
+        eventually(lambda: not healthy(server), "not healthy")
+        assert server.process.poll() is None
+        assert server.jobs.get("/health").json() == {"status": "draining"}
+        assert server.ops.get("/health").json() == {"status": "draining"}
+        assert server.wait_exit() == 0
+
+
+def healthy(server: Container) -> bool:
+    """As a health check finds it."""
+    environment = os.environ | {"BYOC_OPS_PORT": str(server.ops.base_url.port)}
+    command = [sys.executable, "-m", f"{PACKAGE}.ops.probe", "/health"]
+    return subprocess.call(command, env=environment) == 0
+
+
+def test_who_has_never_been_polled_does_not_stay(start_server: StartContainer) -> None:
+    with start_server(ready=False, BYOC_DRAIN_SECONDS="60") as server:
+        eventually(lambda: healthy(server), "healthy")
+        assert server.stop() == 0
+        assert not server.events("waiting for a poll of /health")
+
+
+def test_nobody_waits_for_a_poll_for_long(start_server: StartContainer) -> None:
+    with start_server(BYOC_DRAIN_SECONDS="60") as server:
+        started = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - started > POLLED_SECONDS
+        assert len(server.events("waiting for a poll of /health")) == 1
+        assert [it["in_time"] for it in server.events("stopped")] == [True]
 
 
 def test_a_token_is_asked_for_if_it_is_set(start_server: StartContainer) -> None:

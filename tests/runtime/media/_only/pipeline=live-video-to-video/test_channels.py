@@ -15,12 +15,11 @@ import pytest
 from callback import run_callback
 from emulator.container import DEADLINE_SECONDS, PACKAGE, Container, StartContainer, eventually
 from emulator.trickle import TrickleServer, run_trickle_server
-from harness import run_server
+from harness import run_server, with_constants
 from hostile import run_hostile_server
 from my_model import live, publisher, voice
 from my_model.publisher import Publisher
 from my_model.trickle import new_client
-from resources import with_constants
 from streaming import Caller, Clip, bunny, frames, joined, sound, times
 
 SIZE = (160, 90)

@@ -12,11 +12,10 @@ import pytest
 
 from emulator.container import DEADLINE_SECONDS, Container, StartContainer, eventually
 from emulator.trickle import TrickleServer, run_trickle_server
-from harness import run_server
+from harness import run_server, with_constants
 from my_model.publisher import Publisher
 from my_model.trickle import new_client
 from orchestrator.certificate import self_signed
-from resources import with_constants
 from streaming import Caller, bunny, frames, joined, times
 from wire import Wire, run_wire
 

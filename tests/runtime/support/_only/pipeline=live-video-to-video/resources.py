@@ -5,17 +5,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from emulator.container import PACKAGE, Container, eventually
+from emulator.container import Container, eventually
 
 OBSERVED = ["-m", "observed"]
 """How to start a server whose tasks can be counted."""
-
-
-def with_constants(module: str, **constants: float) -> list[str]:
-    """How to start a server that has others in this module, so that no test waits for long."""
-    lines = [f"{PACKAGE}.{module}.{name} = {value}" for name, value in constants.items()]
-    run = f"runpy.run_module({PACKAGE!r}, run_name='__main__')"
-    return ["-c", "\n".join([f"import runpy, {PACKAGE}.{module}", *lines, run])]
 
 
 class Holdings(NamedTuple):

@@ -1,16 +1,11 @@
 """What an orchestrator sees of a container that announces itself as a live runner."""
 
 import asyncio
-import os
-import signal
-import subprocess
-import sys
-from concurrent.futures import Future
 
 import httpx
 from aiohttp import web
 
-from emulator.container import PACKAGE, Container, eventually
+from emulator.container import eventually
 from orchestrator.runners import Runner
 from orchestrator.server import Call, OrchestratorServer
 
@@ -46,18 +41,6 @@ def withdrawals(orchestrator: OrchestratorServer) -> list[Call]:
 def no_room(answer: httpx.Response) -> bool:
     """The orchestrator itself has refused a reservation (contract §5.3)."""
     return (answer.status_code, answer.text) == (503, "no capacity available for runner\n")
-
-
-def drain_by(server: Container, how: str) -> Future[int]:
-    """By a signal of this name, or by the command, whose exit code comes in the end."""
-    if how != "command":
-        server.process.send_signal(getattr(signal, how))
-        return server.pool.submit(int)
-    ops_port = str(server.ops.base_url.port)
-    environment = os.environ | {"BYOC_OPS_PORT": ops_port, "BYOC_DRAIN_SECONDS": "30"}
-    return server.pool.submit(
-        subprocess.call, [sys.executable, "-m", PACKAGE, "drain"], env=environment
-    )
 
 
 async def take_time(request: web.Request) -> None:

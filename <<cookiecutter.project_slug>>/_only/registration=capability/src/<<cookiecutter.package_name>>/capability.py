@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from .auth import REFUSED, require_token
 from .errors import JobError
-from .keeper import FOREVER, Keeper
+from .keeper import Keeper
 from .ops.metrics import Metrics
 from .settings import Settings
 from .upstream import UpstreamError
@@ -19,7 +19,7 @@ from .upstream import UpstreamError
 DISTRIBUTION = "<<cookiecutter.project_slug>>"
 
 
-class Orchestrator(Keeper):
+class Capability(Keeper):
     """Registering again brings back what the orchestrator has dropped, and with the number of
     sessions that it has not released as `load` the slots that it has lost count of (contract §1.5).
     """
@@ -47,10 +47,11 @@ class Orchestrator(Keeper):
             self.refresh()
             raise
 
-    async def _tell(self) -> float:
-        if self._closed:
-            await self._retract()
-            return FOREVER
+    async def _register(self, more: int = 0) -> float:
+        """With so many more as `load`; the seconds until it has to be done again.
+
+        Raises UpstreamError.
+        """
         settings = self._settings
         body: dict[str, Any] = {
             "name": settings.capability_name,
@@ -60,7 +61,7 @@ class Orchestrator(Keeper):
             "price_per_unit": settings.price_per_unit,
             "price_scaling": settings.price_scaling,
             "currency": settings.price_currency,
-            "load": len(self._sessions) + self._unreleased,
+            "load": len(self._sessions) + self._unreleased + more,
         }
         if self.token:
             body["token"] = self.token.get_secret_value()

@@ -1,0 +1,47 @@
+"""What serves the job port."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from .ops.metrics import Metrics
+from .refusals import protocol
+
+KEEP_ALIVE_SECONDS = 120  # orchestrators reuse idle connections for up to 90 s
+
+
+class JobServer(uvicorn.Server):
+    """Leaves the signals to the lifecycle, and knows what has not gone out yet."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=protocol(metrics),
+                lifespan="off",
+                ws="none",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=1,
+            )
+        )
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    @property
+    def unsent(self) -> int:
+        """How many complete answers wait here to be read on."""
+        return sum(
+            isinstance(connection, HttpToolsProtocol)
+            and connection.cycle is not None
+            and connection.cycle.response_complete
+            and connection.transport.get_write_buffer_size() > 0
+            for connection in self.server_state.connections
+        )
