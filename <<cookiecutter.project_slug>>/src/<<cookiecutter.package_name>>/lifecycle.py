@@ -148,6 +148,9 @@ class Lifecycle:
         self._sessions.stop()
         #% endif
         in_time = await self._end_sessions(grace)
+        #% if cookiecutter.pipeline == "live-video-to-video"
+        in_time = in_time and self._sessions.all_whole
+        #% endif
         if self._health.status is not Status.ERROR:
             self._health.status = Status.DRAINING
         withdrawal = asyncio.create_task(

@@ -94,6 +94,7 @@ class LiveSession:
         )
         self._stopping: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._ended = asyncio.Event()
+        self.whole = True  # all that was accepted has come out
         self._received = self._heard = time.monotonic()
 
     @property
@@ -177,6 +178,7 @@ class LiveSession:
         await asyncio.wait([output], timeout=min(seconds, patience))
         if not output.done():
             log.warning("session cut before all was out")
+            self.whole = False
             self._pipeline.cut()
             output.cancel()
         await self._pipeline.join()

@@ -26,6 +26,7 @@ class Sessions:
         self, capacity: int, metrics: Metrics, on_change: Callable[[frozenset[str], int], None]
     ) -> None:
         self.closed = False
+        self.all_whole = True  # none of those that were stopped was cut before all was out
         self._capacity = capacity
         self._metrics = metrics
         self._on_change = on_change
@@ -77,6 +78,7 @@ class Sessions:
             outcome = await session.run()
         finally:
             del self._open[session.id]
+            self.all_whole = self.all_whole and session.whole
             if outcome not in RELEASED:
                 if len(self._unreleased) == MAX_UNRELEASED:
                     self._forget(next(iter(self._unreleased)))
@@ -113,6 +115,7 @@ class Sessions:
 
     def stop(self) -> None:
         """Have all open sessions end, with what was accepted."""
+        self.all_whole = True
         for session in self.all():
             session.stop("shutdown")
 
