@@ -14,7 +14,7 @@ from .engine.child import Child
 from .engine.dispatcher import Dispatcher
 from .engine.supervisor import ModelUnavailableError, Supervisor
 from .errors import JobError
-from .job_server import JobServer
+from .http_server import HttpServer
 from .logs import configure_logs
 from .ops.gpu import GpuMemory
 from .ops.health import Health, Status
@@ -82,7 +82,7 @@ class Lifecycle:
             self._health,
             self._orchestrator,
         )
-        self._job_server = JobServer(app, metrics)
+        self._job_server = HttpServer(app, metrics)
         self._signals: asyncio.Queue[str] = asyncio.Queue()
 
     async def run(self) -> int:

@@ -12,7 +12,7 @@ import pytest
 from emulator.container import DEADLINE_SECONDS, PACKAGE, Container, StartContainer, eventually
 from harness import size, spawn
 from my_model.engine.supervisor import MAX_DELAY_SECONDS, longer
-from my_model.job_server import KEEP_ALIVE_SECONDS
+from my_model.http_server import KEEP_ALIVE_SECONDS
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 USUAL_KEEP_ALIVE_SECONDS = 5  # of uvicorn, unless it is told otherwise

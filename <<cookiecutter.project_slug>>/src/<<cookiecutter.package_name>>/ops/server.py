@@ -7,7 +7,6 @@ import asyncio
 import socket
 import threading
 
-import uvicorn
 import uvloop
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
@@ -15,13 +14,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from ..http_server import STOP_SECONDS, HttpServer
 from ..orchestrator import Orchestrator
-from ..refusals import exception_handlers, protocol
+from ..refusals import exception_handlers
 from .gpu import GpuMemory
 from .health import Health
 from .metrics import Metrics
-
-STOP_SECONDS = 1
 
 
 class OpsServer:
@@ -45,17 +43,7 @@ class OpsServer:
         ]
         app = Starlette(routes=routes, exception_handlers=exception_handlers(metrics))
         app.router.redirect_slashes = False
-        config = uvicorn.Config(
-            app,
-            http=protocol(metrics),
-            lifespan="off",
-            ws="none",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=STOP_SECONDS,
-        )
-        self._server = uvicorn.Server(config)
+        self._server = HttpServer(app, metrics)
         self._thread = threading.Thread(
             target=lambda: uvloop.run(self._run()), name="ops", daemon=True
         )

@@ -1,4 +1,4 @@
-"""What serves the job port."""
+"""What serves the two ports."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +11,11 @@ from .ops.metrics import Metrics
 from .refusals import protocol
 
 KEEP_ALIVE_SECONDS = 120  # orchestrators reuse idle connections for up to 90 s
+STOP_SECONDS = 1
 
 
-class JobServer(uvicorn.Server):
-    """Leaves the signals to the lifecycle, and knows what has not gone out yet."""
+class HttpServer(uvicorn.Server):
+    """Leaves signals to others, and knows what has not gone out yet."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         super().__init__(
@@ -27,7 +28,7 @@ class JobServer(uvicorn.Server):
                 access_log=False,
                 proxy_headers=False,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=1,
+                timeout_graceful_shutdown=STOP_SECONDS,
             )
         )
 
