@@ -1,11 +1,12 @@
 """The supervisor's end of a lane: one call of the model at a time, from a thread that may wait."""
 
+import itertools
 import socket
 import time
+from collections.abc import Buffer
 from contextlib import suppress
-from typing import Self
+from typing import Any, Self
 
-import numpy as np
 from av import VideoFrame
 
 from ..errors import WorkerLostError
@@ -35,9 +36,12 @@ class Lane:
 
     def put(self, picture: VideoFrame) -> None:
         """Copy an rgb24 picture to where the worker reads it."""
-        plane = picture.planes[0]
-        rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
-        self.body.write(np.ascontiguousarray(rows[:, : 3 * picture.width]))
+        plane, width = picture.planes[0], 3 * picture.width
+        pixels: Buffer = plane
+        if plane.line_size > width:
+            lines, starts = memoryview(plane), range(0, plane.buffer_size, plane.line_size)
+            pixels = b"".join(lines[start : start + width] for start in starts)
+        self.body.write(pixels)
 
     def exchange(self, task: Task, seconds: float) -> Reply:
         """Have the worker do it; TimeoutError after `seconds`.
@@ -74,9 +78,16 @@ class Lane:
 
     def take(self, reply: Reply) -> VideoFrame:
         """The picture that the worker answered with, as rgb24."""
-        size = 3 * reply.height * reply.width
-        picture = np.frombuffer(self.answer.view(size), np.uint8)
-        return VideoFrame.from_ndarray(picture.reshape(reply.height, reply.width, 3), "rgb24")
+        picture = VideoFrame(reply.width, reply.height, "rgb24")
+        plane, width = picture.planes[0], 3 * reply.width
+        # A plane takes any buffer, though it is declared to take bytes.
+        pixels: Any = self.answer.view(width * reply.height)
+        if padding := bytes(plane.line_size - width):
+            starts = range(0, width * reply.height, width)
+            lines = ((pixels[start : start + width], padding) for start in starts)
+            pixels = b"".join(itertools.chain.from_iterable(lines))
+        plane.update(pixels)
+        return picture
 
     def shut(self) -> None:
         """Wake whoever waits in `exchange`, and tell the worker that nothing more comes."""
