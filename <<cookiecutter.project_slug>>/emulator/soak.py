@@ -17,6 +17,7 @@ WARM_UP_SECONDS = 60
 SAMPLE_SECONDS = 1
 MEGABYTE = 1024 * 1024
 MAX_GROWTH = 1  # megabytes a minute
+LEAST_MINUTES = 2
 
 
 def memory(pid: int) -> int:
@@ -100,6 +101,8 @@ def main() -> int:
     parser.add_argument("sample", type=Path, help="what is sent")
     parser.add_argument("--minutes", type=float, default=5, help="after one minute to warm up")
     options = parser.parse_args()
+    if options.minutes < LEAST_MINUTES:
+        parser.error(f"--minutes: at least {LEAST_MINUTES}, because less shows no growth")
     with (
         tempfile.TemporaryDirectory() as folder,
         run_container(Path(folder), BYOC_CAPACITY=str(SENDERS)) as container,

@@ -21,7 +21,7 @@ HEADERS: dict[int, dict[str, Any]] = {
 }
 # Of every route.
 ERRORS = {
-    400: "the request is no HTTP",
+    400: "the request is not valid HTTP",
     431: f"the head of the request is larger than {MAX_HEAD_BYTES} bytes",
     500: "the container or the model failed: its log says how",
 }

@@ -206,8 +206,12 @@ class Lifecycle:
 
     async def _stop_worker(self, grace: Deadline) -> bool:
         """False when it was killed."""
-        if await grace.wait_for(self._supervisor.stop(), SERVER_SECONDS):
+        if await grace.wait_for(self._supervisor.stop(), SERVER_SECONDS, tell_of_model):
             return True
         log.error("model's process killed", cause=grace.cause)
         await self._supervisor.kill()
         return False
+
+
+def tell_of_model(left: float) -> None:
+    log.info("model closing", seconds_left=round(left, 1))

@@ -4,8 +4,11 @@ Each line carries `session_id` and `request_id` while a job is served. Headers, 
 are never logged: some of them are secrets.
 """
 
+import io
 import logging
 import sys
+from collections.abc import Buffer
+from contextlib import suppress
 
 import structlog
 from structlog.types import Processor
@@ -17,8 +20,20 @@ SHARED: list[Processor] = [
 ]
 
 
+class StandardError(io.FileIO):
+    """What can't be written is lost: its reader may be gone, and no session fails for that."""
+
+    def write(self, data: Buffer) -> int:
+        with suppress(OSError):
+            super().write(data)
+        return memoryview(data).nbytes
+
+
 def configure_logs(log_format: str, log_level: str) -> None:
     """`log_format` is `json` or `console`; `log_level` a name of the logging module."""
+    output = io.TextIOWrapper(
+        StandardError(2, "w", closefd=False), errors="backslashreplace", write_through=True
+    )
     renderers: list[Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if log_format == "json"
@@ -27,10 +42,10 @@ def configure_logs(log_format: str, log_level: str) -> None:
     structlog.configure(
         processors=[*SHARED, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(log_level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(output),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=SHARED,

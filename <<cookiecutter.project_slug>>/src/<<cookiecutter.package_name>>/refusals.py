@@ -44,10 +44,14 @@ def exception_handlers(metrics: Metrics) -> Handlers:
 
 def protocol(metrics: Metrics) -> type[HttpToolsProtocol]:
     """HTTP as uvicorn has it, with a bound on the head, and with errors that are ours."""
+    invalid = JobError("bad_request", "the request is not valid HTTP", status=400)
+    words = f"the head of the request is larger than {MAX_HEAD_BYTES} bytes"
+    too_large = JobError("bad_request", words, status=431)
 
     class Protocol(HttpToolsProtocol):
         refused = False
-        head_bytes = 0
+        head_bytes = 0  # so far, with whatever came behind it
+        field_bytes = 0
 
         def data_received(self, data: bytes) -> None:
             if self.refused:
@@ -55,11 +59,16 @@ def protocol(metrics: Metrics) -> type[HttpToolsProtocol]:
             self.head_bytes += len(data)
             super().data_received(data)
             if self.head_bytes > MAX_HEAD_BYTES and not self.refused:
-                words = f"the head of the request is larger than {MAX_HEAD_BYTES} bytes"
-                self.refuse(JobError("bad_request", words, status=431))
+                self.refuse(too_large)
+
+        def on_header(self, name: bytes, value: bytes) -> None:
+            self.field_bytes += len(name) + len(value)
+            if self.field_bytes > MAX_HEAD_BYTES:
+                raise too_large  # the parser stops
+            super().on_header(name, value)
 
         def on_headers_complete(self) -> None:
-            self.head_bytes = 0
+            self.head_bytes = self.field_bytes = 0
             super().on_headers_complete()
             if self.parser.should_upgrade():
                 self.stay()
@@ -76,7 +85,7 @@ def protocol(metrics: Metrics) -> type[HttpToolsProtocol]:
                 self.refuse(JobError("bad_request", words, field="Upgrade", status=400))
 
         def send_400_response(self, msg: str) -> None:
-            self.refuse(JobError("bad_request", "the request is no HTTP", status=400))
+            self.refuse(too_large if self.field_bytes > MAX_HEAD_BYTES else invalid)
 
         def refuse(self, error: JobError) -> None:
             """Answer and close; but what has been asked for before is answered first."""

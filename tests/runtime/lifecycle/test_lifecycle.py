@@ -1,16 +1,27 @@
 """How the container comes up and ends, whatever its model works on."""
 
 import http.client
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
-from emulator.container import DEADLINE_SECONDS, PACKAGE, Container, StartContainer, eventually
-from harness import size, spawn
+from emulator.container import (
+    DEADLINE_SECONDS,
+    FREE_PORTS,
+    PACKAGE,
+    Container,
+    StartContainer,
+    eventually,
+)
+from harness import CHAOS, size, spawn
 from my_model.engine.supervisor import MAX_DELAY_SECONDS, longer
 from my_model.http_server import KEEP_ALIVE_SECONDS
 
@@ -55,6 +66,26 @@ def test_a_model_that_can_not_be_imported_ends_the_container(start_server: Start
     with start_server(ready=False, BYOC_MODEL="nowhere:Model") as server:
         assert server.wait_exit() == 1
         assert "No module named 'nowhere'" in server.log()
+
+
+def test_a_log_that_nobody_reads_costs_nothing() -> None:
+    """As of a terminal that has been closed, or piped to what has ended."""
+    command = [sys.executable, "-m", PACKAGE]
+    inherited = {name: v for name, v in os.environ.items() if not name.startswith("BYOC_")}
+    process = subprocess.Popen(
+        command, env=inherited | FREE_PORTS | CHAOS, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stderr
+        lines = map(json.loads, process.stderr)
+        port = next(line["ops_port"] for line in lines if line["event"] == "listening")
+        process.stderr.close()
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE_SECONDS) as ops:
+            eventually(lambda: ops.get("/health").status_code == 200, "healthy")
+        process.terminate()
+        assert process.wait(DEADLINE_SECONDS) == 0
+    finally:
+        process.kill()
 
 
 def test_the_back_off_is_bounded() -> None:

@@ -201,8 +201,10 @@ async def stream(options: Namespace, ts: bytes, shown: Times) -> tuple[Received,
             await http.delete(urls["publish_url"], timeout=SOON)
         await asyncio.wait([output], timeout=END_SECONDS)
         if not output.done():
+            output.cancel()
             where = urlsplit(urls["publish_url"]).netloc
-            raise CallError(f"the stream does not end: can the container reach {where}? see --host")
+            hint = f"does it still run, and can it reach {where}? see --host"
+            raise CallError(f"the container does not end the stream: {hint}")
         await asyncio.wait([words], timeout=LAST_WORDS_SECONDS)
         try:
             return await output, cut

@@ -17,7 +17,7 @@ from pydantic import Base64Bytes, BaseModel, Field
 from .engine.interface import Answer, Binary, InvalidRequestError, Json, Request
 
 
-class Parameters(BaseModel):
+class Parameters(BaseModel, extra="forbid"):
     """`passes` of a 3x3 median filter, then an unsharp mask of `sharpen` percent."""
 
     passes: int = Field(default=2, ge=0, le=16)

@@ -41,10 +41,11 @@ IDENTIFIER = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 # Proxies set the first one themselves, and pass on whatever callers say in the second.
 STREAM_HEADERS = ("Livepeer-Session-Id", "X-Stream-Id")
 HEADERS = {
-    "Livepeer-Session-Id": "these three are set by live-runner proxies",
-    "Livepeer-Session-Token": "a secret",
-    "Livepeer-Session-Control": "where to call back",
-    "X-Stream-Id": "the stream's name: 1 to 128 letters, digits, '.', '_', ':' or '-'",
+    "Livepeer-Session-Id": "the session's name: set by live-runner proxies",
+    "Livepeer-Session-Token": "a secret: set by live-runner proxies",
+    "Livepeer-Session-Control": "where to call back: set by live-runner proxies",
+    "X-Stream-Id": "the stream's name where there is no such proxy: 1 to 128 letters, digits, "
+    "'.', '_', ':' or '-'",
 }
 END_SECONDS = 8
 # Callers through an orchestrator give a start 5 s by default (livepeer_gateway.call_runner).
@@ -178,10 +179,12 @@ def create_app(
     )
     async def params(request: Request) -> Response:
         """Change a session's parameters; an event tells what the model says of them."""
-        session = sessions.get(stream_id(request))
+        name = stream_id(request)
+        session = sessions.get(name)
         update = await read(request, Update, settings.body_timeout_seconds)
         if session is None:
-            raise JobError("bad_request", "no such stream", field="X-Stream-Id", status=404)
+            words = f"there is no stream {name}"
+            raise JobError("bad_request", words, field="X-Stream-Id", status=404)
         session.update(update.params)
         return reply(Accepted())
 
@@ -230,6 +233,9 @@ def stream_id(request: Request, *otherwise: str | None) -> str:
     """Which session the request is about: by its headers, else the first that is given."""
     named = [request.headers.get(name) for name in STREAM_HEADERS]
     found = next((value for value in (*named, *otherwise) if value), "")
+    if not found:
+        words = "X-Stream-Id: is missing, and nothing else names the stream"
+        raise JobError("bad_request", words, field="X-Stream-Id")
     if not IDENTIFIER.fullmatch(found):
         words = "X-Stream-Id: must be 1 to 128 letters, digits, '.', '_', ':' or '-'"
         raise JobError("bad_request", words, field="X-Stream-Id")

@@ -17,7 +17,7 @@ from .engine.interface import Params, Picture, Session, parse
 MEASURED_FRAMES = 30
 
 
-class Look(BaseModel):
+class Look(BaseModel, extra="forbid"):
     """`invert` makes a negative; `gain` makes all colors brighter or darker."""
 
     invert: bool = True

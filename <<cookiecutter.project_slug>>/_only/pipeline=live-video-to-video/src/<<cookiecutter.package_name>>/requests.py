@@ -13,7 +13,7 @@ MAX_REQUEST_BYTES = 1_048_576
 
 
 class Start(BaseModel):
-    """POST /stream/start as orchestrators send it (contract §3.2)."""
+    """The channels are those that the orchestrator has made, and where they are."""
 
     gateway_request_id: str | None = None
     stream_id: str | None = None
@@ -32,13 +32,13 @@ class Start(BaseModel):
 
 
 class LegacyStart(Start):
-    """POST /live-video-to-video without a session (contract §6)."""
+    """The same; the output is needed."""
 
     publish_url: Url
 
 
 class RunnerStart(BaseModel):
-    """Behind a live-runner proxy the container makes the channels (contract §5.4)."""
+    """Behind a live-runner proxy the container has the channels made, and answers where."""
 
     params: Params = {}
 
