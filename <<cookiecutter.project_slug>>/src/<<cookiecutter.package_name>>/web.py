@@ -25,6 +25,7 @@ def new_app(
     """An application that counts every error; `answer` gives those of jobs their form."""
     app = Document(
         title=title,
+        description="What goes over these routes: docs/api.md in the container's repository.",
         version=version(DISTRIBUTION),
         docs_url=None,
         redoc_url=None,
