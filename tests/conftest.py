@@ -1,5 +1,6 @@
 """All combinations rendered once, and the table that a run ends with."""
 
+import signal
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,14 @@ def cookiecutter_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COOKIECUTTER_CONFIG", str(config))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heeded_signals() -> None:
+    """What is started here would go on to ignore what a run in the background ignores."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture(scope="session")

@@ -20,14 +20,18 @@ def serve(settings: Settings) -> int:
         listen(settings.host, settings.ops_port, "BYOC_OPS_PORT") as ops,
     ):
         child = Child.spawn(settings)
-        # Imported beside the model's process, which imports for about as long. What imports leave
-        # behind stays: the collector would look through it again and again.
-        gc.disable()
-        from .lifecycle import run
+        try:
+            # Imported beside the model's process, which imports for about as long. What imports
+            # leave behind stays: the collector would look through it again and again.
+            gc.disable()
+            from .lifecycle import run
 
-        gc.freeze()
-        gc.enable()
-        return run(settings, jobs, ops, child)
+            gc.freeze()
+            gc.enable()
+            return run(settings, jobs, ops, child)
+        except SettingsError:
+            child.kill()  # or it would complain that nobody listens to it
+            raise
 
 
 def listen(host: str, port: int, variable: str) -> socket.socket:

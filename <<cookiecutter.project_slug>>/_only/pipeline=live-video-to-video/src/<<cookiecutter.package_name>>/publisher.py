@@ -19,7 +19,8 @@ LINGER_SECONDS = 0.3
 class Publisher:
     """A channel that we write, segment by segment.
 
-    `on_break` is called with the reason when a segment breaks off: its rest is lost.
+    `on_break` is called with the reason when a segment breaks off, whose rest is lost, and when an
+    outage begins.
     """
 
     def __init__(
@@ -137,7 +138,9 @@ class Publisher:
                     self.closed = True
                     raise ChannelClosedError
                 self._index = max(self._index, int(answer.headers["Lp-Trickle-Latest"]))
-        except (*FAILURES, LookupError, ValueError):
+        except (*FAILURES, LookupError, ValueError) as error:
+            if not self._outage.begun:
+                self._on_break(type(error).__name__)
             self._outage.failed()
             return False
         self._outage.over()

@@ -37,6 +37,10 @@ class Outage:
     def __init__(self) -> None:
         self._since: float | None = None
 
+    @property
+    def begun(self) -> bool:
+        return self._since is not None
+
     def over(self) -> None:
         """A request has succeeded."""
         self._since = None

@@ -66,10 +66,11 @@ def test_a_cut_output_goes_on(caller: Caller, wire: Wire, moment: int) -> None:
     sent, got = times(frames(joined(CLIP))), times(frames(caller.output()))
     assert set(got) <= set(sent)
     assert max(b - a for a, b in pairwise([sent[0], *got, sent[-1]])) < MOST_TICKS_LOST
-    (fault, *_) = caller.events("error")
-    assert fault["error"]["type"] == "transport"
-    assert fault["error"]["message"].startswith("the connection of the output channel broke: ")
-    assert caller.server.errors("transport") > errors
+    if got != sent:
+        (fault, *_) = caller.events("error")
+        assert fault["error"]["type"] == "transport"
+        assert fault["error"]["message"].startswith("the connection of the output channel broke: ")
+        assert caller.server.errors("transport") > errors
 
 
 def test_cut_data_goes_on(caller: Caller, wire: Wire) -> None:
