@@ -64,7 +64,7 @@ def protocol(metrics: Metrics) -> type[HttpToolsProtocol]:
         def on_header(self, name: bytes, value: bytes) -> None:
             self.field_bytes += len(name) + len(value)
             if self.field_bytes > MAX_HEAD_BYTES:
-                raise too_large  # the parser stops
+                raise ValueError  # stops the parser, which then has this refused
             super().on_header(name, value)
 
         def on_headers_complete(self) -> None:
