@@ -1,7 +1,7 @@
 """Serve until a signal.
 
-Exit codes: 0 stopped as asked; 1 cut at the deadline, or the model can't come up; 2 wrong settings,
-or a GPU required and absent.
+Exit codes: 0 stopped as asked; 1 something was cut, or the model can't come up; 2 a wrong setting,
+a port that is taken, or a GPU required and absent.
 """
 
 import sys

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 
 # `uv run`, terminals and process groups deliver one signal twice, within milliseconds.
 ECHO_SECONDS = 1
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def stop_signals() -> list[signal.Signals]:
     """A SIGHUP that is ignored from the start stays so, as under `nohup`."""
-    numbers = [signal.SIGTERM, signal.SIGINT]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
+    numbers = list(STOP_SIGNALS)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        numbers.remove(signal.SIGHUP)
     return numbers
 
 

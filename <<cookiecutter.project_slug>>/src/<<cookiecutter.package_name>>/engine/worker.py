@@ -18,13 +18,13 @@ from pathlib import Path
 import structlog
 
 from ..logs import configure_logs
+from ..signals import STOP_SIGNALS
 from .frames import FrameBuffer
 from .interface import ModelProtocol
 from .messages import Ready, WorkerOptions, decode, encode
 from .runner import Runner
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 log = structlog.get_logger()
 

@@ -30,10 +30,10 @@ from .trickle import (
     ChannelClosedError,
     ChannelLostError,
     Outage,
-    Tls,
     is_gone,
     new_client,
 )
+from .trust import Tls
 from .voice import KEEP_ALIVE_SECONDS, Data, Events, Media, Outbox
 
 # Gateways stop a stream after 30 s without an event (byoc/trickle.go).
@@ -196,6 +196,7 @@ class LiveSession:
                         await self._pipeline.source.put(data)
         except ChannelLostError:
             self._lost("input")
+            return
         # Callers close the input alone, orchestrators all that they have.
         others = (self.channels.publish_url, self.channels.events_url)
         gone = [url for url in others if url and await is_gone(http, url, Outage())]
@@ -213,6 +214,7 @@ class LiveSession:
                         self._obey(message)
         except ChannelLostError:
             self._lost("control")
+            return
         if self.reservation.owns_channels:
             log.info("control channel gone")
         else:

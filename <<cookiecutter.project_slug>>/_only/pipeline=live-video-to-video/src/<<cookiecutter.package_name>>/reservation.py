@@ -17,10 +17,10 @@ from .trickle import (
     RETRY_SECONDS,
     ChannelLostError,
     Outage,
-    Tls,
     is_gone,
     new_client,
 )
+from .trust import Tls
 
 CALLBACK_SECONDS = 5
 MAX_ANSWER_BYTES = 65_536
@@ -119,20 +119,21 @@ class RunnerReservation(Reservation):
         told = False
         with suppress(TimeoutError):
             async with asyncio.timeout(RELEASE_SECONDS):
-                while True:
-                    try:
-                        await self._post("stop", None)
-                        return
-                    except aiohttp.ClientResponseError as error:
-                        if error.status in UNKNOWN:
-                            return
-                        failure = reason(error)
-                    except (*FAILURES, ValueError) as error:
-                        failure = reason(error)
+                while failure := await self._give_back():
                     if not told:
                         log.warning("session not released yet", reason=failure)
                     told = True
                     await asyncio.sleep(RETRY_SECONDS)
+
+    async def _give_back(self) -> str:
+        """Why that has failed, empty when it has not."""
+        try:
+            await self._post("stop", None)
+        except aiohttp.ClientResponseError as error:
+            return "" if error.status in UNKNOWN else reason(error)
+        except (*FAILURES, ValueError) as error:
+            return reason(error)
+        return ""
 
     async def _post(self, action: str, body: Any) -> bytes:
         """The answer's body. Raises FAILURES, and ValueError."""

@@ -4,10 +4,11 @@ Their addresses are secrets, and never logged.
 """
 
 import asyncio
-import ssl
 import time
 
 import aiohttp
+
+from .trust import Tls
 
 # Failures may last so long until a channel is given up; one that is gone ends at once.
 LOST_SECONDS = 30
@@ -18,9 +19,6 @@ SILENT_SECONDS = 20
 # For an answer that needs nobody but the server.
 ASK_SECONDS = 2
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError)
-
-type Tls = ssl.SSLContext | bool
-"""What certificates are checked with; False accepts any."""
 
 
 class ChannelClosedError(Exception):

@@ -1,10 +1,14 @@
 """Which certificates of an orchestrator's are accepted."""
 
 import ssl
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel
+
+type Tls = ssl.SSLContext | bool
+"""What aiohttp checks certificates with, False where it accepts any."""
 
 
 def loadable(trusted: Literal["off"] | Path) -> Literal["off"] | Path:
@@ -15,8 +19,7 @@ def loadable(trusted: Literal["off"] | Path) -> Literal["off"] | Path:
     return trusted
 
 
-def load(trusted: Literal["off"] | Path) -> ssl.SSLContext | bool:
-    """What aiohttp checks certificates with, False where it need not."""
+def load(trusted: Literal["off"] | Path) -> Tls:
     return ssl.create_default_context(cafile=trusted) if isinstance(trusted, Path) else False
 
 
@@ -27,6 +30,6 @@ class Trust(BaseModel):
 
     orchestrator_tls: Annotated[Literal["off"] | Path, AfterValidator(loadable)] = "off"
 
-    @property
-    def tls(self) -> ssl.SSLContext | bool:
+    @cached_property
+    def tls(self) -> Tls:
         return load(self.orchestrator_tls)

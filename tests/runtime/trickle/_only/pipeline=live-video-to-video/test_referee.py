@@ -3,7 +3,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from fractions import Fraction
 from typing import Any
 
@@ -29,25 +29,6 @@ from streaming import bunny, frames, joined
 MESSAGES: list[dict[str, Any]] = [{"keep": "alive"}, {"prompt": "ü", "strength": 0.5}, {}]
 LINES = [{"index": index} for index in range(5)]
 CLIP = bunny(size=(160, 90), frames=75, audio=False)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[TrickleServer]:
-    with run_trickle_server() as server:
-        yield server
-
-
-@pytest.fixture
-def url(server: TrickleServer, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A channel of the test's name, of type text/plain."""
-    yield server.create(request.node.name, "text/plain")
-    server.close_channel(request.node.name)
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[httpx.Client]:
-    with httpx.Client(timeout=DEADLINE_SECONDS) as client:
-        yield client
 
 
 def run[T](scenario: Coroutine[Any, Any, T]) -> T:

@@ -16,25 +16,6 @@ MARGIN_SECONDS = 30
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[TrickleServer]:
-    with run_trickle_server() as server:
-        yield server
-
-
-@pytest.fixture
-def url(server: TrickleServer, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A channel of the test's name, of type text/plain."""
-    yield server.create(request.node.name, "text/plain")
-    server.close_channel(request.node.name)
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[httpx.Client]:
-    with httpx.Client(timeout=DEADLINE_SECONDS) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
 def pool() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(4) as pool:
         yield pool
