@@ -1,0 +1,1 @@
+"""How many sessions does this container hold? `python -m load_test` runs them and says."""

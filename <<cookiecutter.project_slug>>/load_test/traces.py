@@ -1,0 +1,127 @@
+"""What each session has met, and what of that is on time, late and missing.
+
+Times are seconds of the event loop's clock. A frame is a job, where the pipeline is batch.
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .report import Frames, Percentile, Second
+
+# With so many and not one miss it is known with 99 % confidence: log(0.01) / log(share).
+ENOUGH = {0.5: 7, 0.95: 90, 0.99: 459}
+
+
+@dataclass
+class Trace:
+    """One session. `scheduled` has each frame's time, in order; `arrived`, by its number, when it
+    was first seen, if it was.
+
+    `foreign`, `repeated` and `frozen_seconds` are None where pictures can't be told apart.
+    `refused` and `errors` are what the caller met.
+    """
+
+    scheduled: list[float] = field(default_factory=list)
+    arrived: dict[int, float] = field(default_factory=dict)
+    first_seconds: float | None = None
+    foreign: int | None = None
+    repeated: int | None = None
+    frozen_seconds: float | None = None
+    refused: int = 0
+    errors: list[str] = field(default_factory=list)
+
+    def ages(self, begin: float, end: float) -> list[float]:
+        """Of the frames scheduled from `begin` until before `end`; infinite if it never came."""
+        first, last = bisect_left(self.scheduled, begin), bisect_left(self.scheduled, end)
+        return [
+            self.arrived.get(number, math.inf) - self.scheduled[number]
+            for number in range(first, last)
+        ]
+
+    def shares(self, windows: Sequence[tuple[float, float]], limit: float) -> list[float]:
+        """On time, in each window that has a frame; nothing on time where it has none."""
+        found = [self.ages(*window) for window in windows]
+        return [sum(age <= limit for age in ages) / len(ages) if ages else 0 for ages in found]
+
+
+def windows(begin: float, seconds: float, length: float) -> list[tuple[float, float]]:
+    """As many as fit, of one length that is at least `length`, or a single one."""
+    count = max(1, math.floor(seconds / length + 1e-9))
+    each = seconds / count
+    return [(begin + n * each, begin + (n + 1) * each) for n in range(count)]
+
+
+def percentile(ages: Sequence[float], share: float) -> Percentile:
+    """`ages` in seconds, smallest first."""
+    if len(ages) < ENOUGH[share]:
+        return Percentile(ms=None, reason=f"{len(ages)} frames, {ENOUGH[share]} are needed")
+    value = ages[math.ceil(share * len(ages)) - 1]
+    if value == math.inf:
+        return Percentile(ms=None, reason=f"more than {100 * (1 - share):g} % never came")
+    return Percentile(ms=milliseconds(value))
+
+
+def measure(
+    traces: Sequence[Trace], begin: float, seconds: float, length: float, limit: float
+) -> Frames:
+    """`limit` and `length`, of a window, in seconds."""
+    ages = sorted(age for trace in traces for age in trace.ages(begin, begin + seconds))
+    on_time = sum(age <= limit for age in ages)
+    missing = ages.count(math.inf)
+    spans = windows(begin, seconds, length)
+    shares = [min(trace.shares(spans, limit)) for trace in traces]
+    worst = min(shares)
+    firsts = [trace.first_seconds for trace in traces]
+    foreign = [trace.foreign for trace in traces if trace.foreign is not None]
+    repeated = [trace.repeated for trace in traces if trace.repeated is not None]
+    frozen = [trace.frozen_seconds for trace in traces if trace.frozen_seconds is not None]
+    return Frames(
+        limit_ms=milliseconds(limit),
+        scheduled=len(ages),
+        on_time=on_time,
+        late=len(ages) - on_time - missing,
+        missing=missing,
+        shares=[round(share, 4) for share in shares],
+        worst_share=round(worst, 4),
+        worst_session=1 + shares.index(worst),
+        age_p50=percentile(ages, 0.5),
+        age_p95=percentile(ages, 0.95),
+        age_p99=percentile(ages, 0.99),
+        first_ms=None if None in firsts else milliseconds(max(filter(None, firsts), default=0)),
+        foreign=sum(foreign) if foreign else None,
+        repeated=sum(repeated) if repeated else None,
+        frozen_ms=milliseconds(max(frozen)) if frozen else None,
+    )
+
+
+def timeline(
+    traces: Sequence[Trace],
+    begin: float,
+    seconds: float,
+    limit: float,
+    memory: Sequence[tuple[float, int]],
+) -> list[Second]:
+    """`memory` has the bytes that were used at each moment."""
+    rows = []
+    for second in range(math.ceil(seconds)):
+        start = begin + second
+        ages = sorted(age for trace in traces for age in trace.ages(start, start + 1))
+        came = [age for age in ages if age < math.inf]
+        used = [bytes_ for moment, bytes_ in memory if start <= moment < start + 1]
+        share = sum(age <= limit for age in ages) / len(ages) if ages else None
+        rows.append(
+            Second(
+                second=second,
+                on_time_share=share if share is None else round(share, 4),
+                age_p50_ms=milliseconds(came[len(came) // 2]) if came else None,
+                age_max_ms=milliseconds(came[-1]) if came else None,
+                memory_bytes=max(used, default=None),
+            )
+        )
+    return rows
+
+
+def milliseconds(seconds: float) -> float:
+    return round(1000 * seconds, 1)
