@@ -16,12 +16,17 @@ from aiohttp import (
 SOON = ClientTimeout(total=10)
 FOREVER = ClientTimeout(total=None)
 MOST_WORDS = 1000
+NO_ROOM = (429, 503)
 
 type Headers = dict[str, str]
 
 
 class CallError(Exception):
     """One line for whoever calls."""
+
+
+class RefusedError(CallError):
+    """There is no room for one more."""
 
 
 def base_url(text: str) -> str:
@@ -36,7 +41,7 @@ def bearer(token: str) -> Headers:
 
 def client() -> ClientSession:
     """Orchestrators sign their certificates themselves (contract §1.1)."""
-    return ClientSession(connector=TCPConnector(ssl=False), timeout=FOREVER)
+    return ClientSession(connector=TCPConnector(limit=0, ssl=False), timeout=FOREVER)
 
 
 @asynccontextmanager
@@ -52,7 +57,8 @@ async def asking(
         async with http.request(method, url, **options) as answer:
             if answer.status >= 300:
                 words = " ".join((await answer.text(errors="replace")).split())[:MOST_WORDS]
-                raise CallError(f"{who} refuses: {answer.status} {words}")
+                kind = RefusedError if answer.status in NO_ROOM else CallError
+                raise kind(f"{who} refuses: {answer.status} {words}")
             yield answer
     except TimeoutError:
         raise CallError(f"{who} does not answer in time") from None

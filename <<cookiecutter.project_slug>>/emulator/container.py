@@ -68,7 +68,7 @@ class Container:
         self.process = process
         self.pool = ThreadPoolExecutor(32)
         self._log_file = log_file
-        self._name = name
+        self.name = name
         eventually(lambda: self.events("listening") or process.poll() is not None, "listening")
         if not (ports := self.events("listening")):
             raise StartError(process.wait(), self.log())
@@ -112,7 +112,7 @@ class Container:
     def kill_model(self) -> None:
         """As the kernel does when the machine is out of memory."""
         code = f"import os; os.kill({self.worker()}, {signal.SIGKILL:d})"
-        within = ["docker", "exec", self._name, "python"] if self._name else [sys.executable]
+        within = ["docker", "exec", self.name, "python"] if self.name else [sys.executable]
         subprocess.run([*within, "-c", code], check=True, timeout=DEADLINE_SECONDS)
 
     def wait_ready(self) -> None:

@@ -50,9 +50,7 @@ class Scraped(MemoryWatch):
         self._names = RESIDENT if source == "resident" else (source,)
 
     def used(self, begin: float, end: float) -> Sequence[tuple[float, int]]:
-        return [
-            (scrape.moment, self._sum(scrape)) for scrape in self._scraper.between(begin, end)
-        ]
+        return [(scrape.moment, self._sum(scrape)) for scrape in self._scraper.between(begin, end)]
 
     def _sum(self, scrape: Scrape) -> int:
         return int(sum(scrape.total(name) or 0 for name in self._names))

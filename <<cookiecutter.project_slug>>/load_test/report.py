@@ -3,7 +3,6 @@
 `python -m load_test --schema` prints the JSON schema, with the definitions.
 """
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
@@ -184,16 +183,20 @@ class Report(Part):
     version: Literal[1] = 1
     started: AwareDatetime
     """When the load test began."""
+    command: str
+    """How it was started."""
     target: str
-    """What was tested, and how."""
+    """What was tested."""
     sample: str
     """What each session sent."""
-    age_by: Literal["counter", "time stamp", "answer"]
+    age_by: Literal["counter", "time stamp", "answer"] | None = None
     """How an answer is known: by the counter that is drawn into the picture; by the picture's time
     stamp, because the model changes the counter; or it is the answer to a job."""
     objectives: Objectives
     most: int
     """The search goes no higher."""
+    only: int | None = None
+    """The only level that was asked for; null when the limit is searched."""
     device: str
     """The devices, or the machine, whose memory is measured."""
     levels: list[Level] = []
@@ -217,9 +220,3 @@ class Report(Part):
     """Null unless two levels or more have told their memory."""
     notes: list[str] = []
     """What could not be measured, and why."""
-
-    def write(self, path: Path) -> None:
-        """At once: whoever reads it meanwhile finds the old one or the new one, whole."""
-        draft = path.with_name(f".{path.name}")
-        draft.write_text(self.model_dump_json(indent=1), encoding="utf-8")
-        draft.replace(path)

@@ -54,6 +54,7 @@ class Scraper:
         self.scrapes: list[Scrape] = []
         self.polls: list[float] = []
         self.misses: list[Miss] = []
+        self._healthy = 0.0
         self._url = url
         self._done = threading.Event()
         self._threads = [
@@ -77,6 +78,10 @@ class Scraper:
     @property
     def last(self) -> Scrape:
         return self.scrapes[-1]
+
+    def healthy_since(self, moment: float) -> bool:
+        """Whether /health was ok, and the metrics told, after that moment."""
+        return self._healthy > moment and self.last.moment > moment
 
     def between(self, begin: float, end: float) -> list[Scrape]:
         return [scrape for scrape in self.scrapes if begin <= scrape.moment <= end]
@@ -105,6 +110,7 @@ class Scraper:
         try:
             answer = http.get("/health", headers={"Connection": "close"})
             if answer.status_code == 200 and answer.json() == {"status": "ok"}:
+                self._healthy = moment
                 return
             words = f"{answer.status_code} {answer.text[:200]}"
         except httpx.TimeoutException:

@@ -161,19 +161,30 @@ async def show_data(http: ClientSession, url: str) -> None:
 
 @asynccontextmanager
 async def open_here(http: ClientSession, options: Namespace) -> AsyncIterator[dict[str, str]]:
-    """Channels of our own, whose stream is stopped at the end."""
+    """Channels of our own."""
+    async with (
+        TrickleServer(options.host, remembers=True) as server,
+        open_at(server, http, options) as urls,
+    ):
+        yield urls
+
+
+@asynccontextmanager
+async def open_at(
+    server: TrickleServer, http: ClientSession, options: Namespace
+) -> AsyncIterator[dict[str, str]]:
+    """Channels of this server, whose stream is stopped at the end."""
     headers = {"X-Stream-Id": options.id, **bearer(options.token)}
-    async with TrickleServer(options.host, remembers=True) as server:
-        names = {name: uuid.uuid4().hex for name in CHANNELS}
-        urls = {name: server.create(channel) for name, channel in names.items()}
-        body, who = {"params": options.params, **urls}, "the container"
-        await ask(http, who, f"{options.url}/stream/start", json=body, headers=headers)
-        try:
-            await heard(server, names["subscribe_url"])
-            yield {CHANNELS[name]: url for name, url in urls.items()}
-        finally:
-            with suppress(CallError):  # it is as good as stopped
-                await ask(http, who, f"{options.url}/stream/stop", headers=headers)
+    names = {name: uuid.uuid4().hex for name in CHANNELS}
+    urls = {name: server.create(channel) for name, channel in names.items()}
+    body, who = {"params": options.params, **urls}, "the container"
+    await ask(http, who, f"{options.url}/stream/start", json=body, headers=headers)
+    try:
+        await heard(server, names["subscribe_url"])
+        yield {CHANNELS[name]: url for name, url in urls.items()}
+    finally:
+        with suppress(CallError):  # it is as good as stopped
+            await ask(http, who, f"{options.url}/stream/stop", headers=headers)
 
 
 async def heard(server: TrickleServer, channel: str) -> None:
@@ -219,16 +230,22 @@ def json_object(text: str) -> dict[str, Any]:
     return value
 
 
-def measure(shown: Times, received: Received) -> list[float]:
-    """How late each picture's last byte came back, in seconds, smallest first."""
+def arrivals(received: Received) -> Times:
+    """When the last byte of each picture came."""
     parts = find_parts(b"".join(data for _, data in received))
     sizes = list(itertools.accumulate(len(data) for _, data in received))
     ends = [*(part.position for part in parts[1:]), sizes[-1]]
-    return sorted(
-        received[bisect_left(sizes, end)][0] - shown[part.shown]
+    return {
+        part.shown: received[bisect_left(sizes, end)][0]
         for part, end in zip(parts, ends, strict=True)
-        if part.is_picture and part.shown in shown
-    )
+        if part.is_picture
+    }
+
+
+def measure(shown: Times, received: Received) -> list[float]:
+    """How late each picture came back, in seconds, smallest first."""
+    came = arrivals(received)
+    return sorted(came[picture] - moment for picture, moment in shown.items() if picture in came)
 
 
 def main() -> None:

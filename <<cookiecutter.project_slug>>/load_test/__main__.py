@@ -1,0 +1,111 @@
+"""How many sessions does this container hold? Runs more and more of them, and says what to set."""
+
+import asyncio
+import json
+import shlex
+import sys
+import tempfile
+from argparse import Namespace
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from httpx import HTTPError
+
+from .conclusion import conclude
+from .devices import watch_memory
+from .level import Bench, LoadTestError
+from .options import objectives, read_options
+from .page import render
+from .report import Report
+from .scraper import Scraper
+from .search import exit_code, next_level
+from .summary import markdown
+from .target import Target, open_target
+from .terminal import Progress
+from .traffic import UNIT, SampleError, Traffic
+from emulator.asking import CallError
+from emulator.container import StartError
+
+GIBIBYTE = 1024**3
+NOT_MEASURED, INTERRUPTED = 2, 130
+
+
+def main() -> int:
+    options = read_options(__doc__)
+    if options.schema:
+        print(json.dumps(Report.model_json_schema(), indent=1))
+        return 0
+    try:
+        options.report.mkdir(parents=True, exist_ok=True)
+        traffic = Traffic(options)
+        with tempfile.TemporaryDirectory() as folder, open_target(options, Path(folder)) as target:
+            report = asyncio.run(run(options, target, traffic))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except StartError as error:
+        return fail(f"the container does not start: {last_line(error.log)}")
+    except HTTPError as error:
+        return fail(f"nothing to be measured at {options.ops} (see --ops): {error}")
+    except (CallError, LoadTestError, OSError, SampleError) as error:
+        return fail(str(error))
+    return exit_code(report)
+
+
+async def run(options: Namespace, target: Target, traffic: Traffic) -> Report:
+    """The report is written as each level ends. Raises what `main` tells of."""
+    options.url = target.jobs
+    fits = int(options.memory_gib * GIBIBYTE) if options.memory_gib else None
+    with (
+        Scraper(target.ops) as scraper,
+        watch_memory(scraper, target.root, target.here) as memory,
+    ):
+        async with traffic:
+            report = Report(
+                started=datetime.now(UTC),
+                command=shlex.join(["python", "-m", "load_test", *sys.argv[1:]]),
+                target=target.words,
+                sample=str(traffic),
+                objectives=objectives(options),
+                most=options.most,
+                only=options.sessions,
+                device=memory.device,
+                notes=[memory.note] if memory.note else [],
+            )
+            bench = Bench(traffic, scraper, memory, report.objectives, fits)
+            with Progress(report) as progress:
+                await bench.warm_up()
+                report.age_by = traffic.age_by
+                while plan := next_level(report):
+                    progress.begin(plan)
+                    report.levels.append(await bench.run(plan, options.seconds))
+                    conclude(report, UNIT)
+                    write(report, options.report)
+                    progress.end()
+    return report
+
+
+def write(report: Report, folder: Path) -> None:
+    """At once: whoever reads meanwhile finds the old files or the new ones, whole."""
+    forms: dict[str, Callable[[Report], str]] = {
+        "report.json": lambda report: report.model_dump_json(indent=1),
+        "report.html": render,
+        "report.md": markdown,
+    }
+    for name, form in forms.items():
+        draft = folder / f".{name}"
+        draft.write_text(form(report), encoding="utf-8")
+        draft.replace(folder / name)
+
+
+def last_line(log: str) -> str:
+    return (log.splitlines() or ["it says nothing"])[-1]
+
+
+def fail(words: str) -> int:
+    print(words, file=sys.stderr)
+    return NOT_MEASURED
+
+
+if __name__ == "__main__":
+    sys.exit(main())
