@@ -15,7 +15,7 @@ from httpx import HTTPError
 from .conclusion import conclude
 from .devices import watch_memory
 from .level import Bench, LoadTestError
-from .options import objectives, read_options
+from .options import read_options
 from .page import render
 from .report import Report
 from .scraper import Scraper
@@ -66,7 +66,7 @@ async def run(options: Namespace, target: Target, traffic: Traffic) -> Report:
                 command=shlex.join(["python", "-m", "load_test", *sys.argv[1:]]),
                 target=target.words,
                 sample=str(traffic),
-                objectives=objectives(options),
+                objectives=options.objectives,
                 most=options.most,
                 only=options.sessions,
                 device=memory.device,

@@ -24,44 +24,30 @@ TICK_SECONDS = 0.02
 LATE = 0.2  # of the limit
 CONFIRMED = 3  # times as long as another level
 
-MAIN, MODEL = "process", "byoc_model_process"
-
 
 class LoadTestError(Exception):
     """One line that says why nothing can be measured."""
 
 
 class Exercise(NamedTuple):
-    """What the sessions met: asked for at `asked`, measured from `begin` on to `end`, and over."""
+    """What sessions met: asked for at `asked`, over at `over`, measured between `begin` and `end`.
+
+    Seconds of time.monotonic(), which is the event loop's clock. `late` are those by which the load
+    test itself was late meanwhile.
+    """
 
     traces: list[Trace]
+    late: list[float]
     asked: float
     begin: float
     end: float
     over: float
 
 
-class Lateness:
-    """How late the event loop is, and with it all that is sent here and noted."""
-
-    def __init__(self) -> None:
-        self._late: list[tuple[float, float]] = []
-
-    async def run(self) -> None:
-        while True:
-            due = time.monotonic() + TICK_SECONDS
-            await asyncio.sleep(TICK_SECONDS)
-            self._late.append((due, time.monotonic() - due))
-
-    def share(self, begin: float, end: float, allowed: float) -> float:
-        """The part of this time in which it was later than `allowed`, in seconds."""
-        late = [by for due, by in self._late if begin <= due < end and by > allowed]
-        return min(1.0, sum(late) / (end - begin)) if end > begin else 0.0
-
-
 async def exercise(traffic: Traffic, sessions: int, seconds: float) -> Exercise:
     """As soon as one session gets no answer there is nothing to be measured: `begin` is `end`."""
     running = await traffic.prepare(sessions)
+    late: list[float] = []
     asked = time.monotonic()
     tasks = [asyncio.create_task(session.run()) for session in running]
     try:
@@ -71,17 +57,19 @@ async def exercise(traffic: Traffic, sessions: int, seconds: float) -> Exercise:
         else:
             await asyncio.sleep(SETTLE_SECONDS)
         begin = time.monotonic()
-        await asyncio.wait(tasks, timeout=seconds)
         end = begin + seconds
+        while (due := time.monotonic() + TICK_SECONDS) < end and not all(t.done() for t in tasks):
+            await asyncio.sleep(TICK_SECONDS)
+            late.append(time.monotonic() - due)
     finally:
         for session in running:
             session.end()
-    _, late = await asyncio.wait(tasks, timeout=LAST_SECONDS)
-    for task in late:
+    _, lasting = await asyncio.wait(tasks, timeout=LAST_SECONDS)
+    for task in lasting:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     over = time.monotonic()
-    return Exercise(await traffic.traces(running, begin, end), asked, begin, end, over)
+    return Exercise(await traffic.traces(running, begin, end), late, asked, begin, end, over)
 
 
 async def all_answered(sessions: Sequence[Session]) -> None:
@@ -95,7 +83,7 @@ async def all_answered(sessions: Sequence[Session]) -> None:
 
 
 class Bench:
-    """Runs levels on a container, whose memory is `idle` when nobody asks anything of it."""
+    """Runs levels on one container. `fits_bytes` is the memory that it may use, if not all."""
 
     def __init__(
         self,
@@ -120,48 +108,42 @@ class Bench:
         if trace.refused or trace.errors:
             why = "there is no room" if trace.refused else trace.errors[0]
             raise LoadTestError(f"not even one session is served: {why}")
-        await self._free()
-        since = time.monotonic()
+        since = await self._free()
         await asyncio.sleep(IDLE_SECONDS)
-        used = self._memory.used(since, time.monotonic())
+        used = self._memory.used(since.moment, time.monotonic())
         self._idle = max((bytes_ for _, bytes_ in used), default=0)
 
     async def run(self, plan: Plan, seconds: float) -> Level:
         """A confirmation takes three times as long. Raises LoadTestError."""
-        await self._free()
-        before = self._scraper.last
+        before = await self._free()
         objectives = self._objectives
-        seconds *= CONFIRMED if plan.confirmation else 1
         limit = objectives.limit_ms / 1000 * (1 - objectives.headroom * plan.confirmation)
-        lateness = Lateness()
-        ticking = asyncio.create_task(lateness.run())
-        try:
-            done = await exercise(self._traffic, plan.sessions, seconds)
-        finally:
-            ticking.cancel()
-        after = await self._scrape_after(done.over)
-        seconds = done.end - done.begin
+        length = seconds * CONFIRMED if plan.confirmation else seconds
+        done = await exercise(self._traffic, plan.sessions, length)
+        after = await self._healthy(done.over)
+        measured = done.end - done.begin
+        late = sum(by for by in done.late if by > LATE * limit)
         used = self._memory.used(done.asked, done.over)
         found: dict[str, Any] = {
-            "frames": measure(done.traces, done.begin, seconds, objectives.window_seconds, limit),
+            "frames": measure(done.traces, done.begin, measured, objectives.window_seconds, limit),
             "memory": self._used(plan.sessions, [bytes_ for _, bytes_ in used]),
             "refusals": sum(trace.refused for trace in done.traces),
             "errors": errors(before, after, done.traces),
             "restarts": int(growth(before, after, "byoc_worker_restarts_total")),
             "health": health(self._scraper, done),
-            "generator_late_share": lateness.share(done.begin, done.end, LATE * limit),
+            "generator_late_share": round(late / measured, 4) if measured else 0,
         }
         trouble = self._memory.trouble(done.asked, done.over)
         verdict, why, reasons = judge(**found, trouble=trouble, objectives=objectives, unit=UNIT)
         return Level(
             **plan._asdict(),
             **found,
-            seconds=round(seconds, 1),
+            seconds=round(measured, 1),
             verdict=verdict,
             limit=why,
             reasons=reasons,
             processes=processes(self._scraper.between(done.begin, done.end)),
-            timeline=timeline(done.traces, done.begin, seconds, limit, used),
+            timeline=timeline(done.traces, done.begin, measured, limit, used),
         )
 
     def _used(self, sessions: int, used: Sequence[int]) -> Memory | None:
@@ -180,21 +162,20 @@ class Bench:
             samples=len(used),
         )
 
-    async def _free(self) -> None:
-        """Until the container is healthy and has no session any more."""
+    async def _free(self) -> Scrape:
+        """The container's metrics as soon as it is healthy and has no session."""
         since = time.monotonic()
-        while (scrape := await self._scrape_after(since)).total("byoc_sessions_active"):
-            if time.monotonic() - since > FREE_SECONDS:
-                open_ = int(scrape.total("byoc_sessions_active") or 0)
-                raise LoadTestError(f"{open_} sessions are open at the container: end them first")
+        while (scrape := await self._healthy(since)).total("byoc_sessions_active"):
+            if time.monotonic() > since + FREE_SECONDS:
+                raise LoadTestError("sessions are open at the container: end them first")
+        return scrape
 
-    async def _scrape_after(self, moment: float) -> Scrape:
-        """The container's metrics at that moment or later, from when on it is healthy."""
+    async def _healthy(self, since: float) -> Scrape:
+        """Its metrics at that time or later, as soon as it is healthy then."""
         deadline = time.monotonic() + FREE_SECONDS
-        while not self._scraper.healthy_since(moment):
+        while not self._scraper.healthy_since(since):
             if time.monotonic() > deadline:
-                words = self._scraper.misses[-1].words if self._scraper.misses else "no answer"
-                raise LoadTestError(f"the container is not healthy any more: {words}")
+                raise LoadTestError(f"the container is not healthy: {self._scraper.complaint}")
             await asyncio.sleep(LOOK_SECONDS)
         return self._scraper.last
 
@@ -211,8 +192,7 @@ def errors(before: Scrape, after: Scrape, traces: Sequence[Trace]) -> dict[str, 
     first = before.by(name, "type")
     found = {kind: int(n - first.get(kind, 0)) for kind, n in after.by(name, "type").items()}
     found.pop("capacity", None)
-    counted = sum(found.values())
-    found["caller"] = sum(len(trace.errors) for trace in traces) - counted
+    found["caller"] = sum(len(trace.errors) for trace in traces) - sum(found.values())
     return {kind: number for kind, number in found.items() if number > 0}
 
 
@@ -225,21 +205,12 @@ def health(scraper: Scraper, done: Exercise) -> Health:
 
 
 def processes(scrapes: Sequence[Scrape]) -> Processes:
-    def cores(process: str) -> float | None:
-        name = f"{process}_cpu_seconds_total"
-        told = [(s.moment, total) for s in scrapes if (total := s.total(name)) is not None]
-        if len(told) < 2:
-            return None
-        (begin, first), (end, last) = told[0], told[-1]
-        return round(max(0, last - first) / (end - begin), 3)
-
-    def resident(process: str) -> int | None:
-        totals = (scrape.total(f"{process}_resident_memory_bytes") for scrape in scrapes)
-        return max((int(total) for total in totals if total is not None), default=None)
-
-    return Processes(
-        main_cores=cores(MAIN),
-        model_cores=cores(MODEL),
-        main_resident_bytes=resident(MAIN),
-        model_resident_bytes=resident(MODEL),
-    )
+    found: dict[str, Any] = {}
+    for name, process in (("main", "process"), ("model", "byoc_model_process")):
+        cpu = [(s.moment, s.total(f"{process}_cpu_seconds_total")) for s in scrapes]
+        known = [(moment, seconds) for moment, seconds in cpu if seconds is not None]
+        (begin, first), (end, last) = (known[0], known[-1]) if known else ((0, 0), (0, 0))
+        resident = [s.total(f"{process}_resident_memory_bytes") or 0 for s in scrapes]
+        found[f"{name}_cores"] = round((last - first) / (end - begin), 3) if end > begin else None
+        found[f"{name}_resident_bytes"] = int(max(resident, default=0)) or None
+    return Processes(**found)

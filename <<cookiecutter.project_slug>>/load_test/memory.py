@@ -6,13 +6,12 @@ Moments are seconds of time.monotonic().
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from .report import Source
 from .scraper import Scrape, Scraper
 
 RESIDENT = ("process_resident_memory_bytes", "byoc_model_process_resident_memory_bytes")
-
-type Source = Literal["NVML", "NVML v1", "byoc_gpu_memory_bytes", "resident"]
 
 
 class Sizes(NamedTuple):

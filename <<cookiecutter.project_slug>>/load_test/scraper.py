@@ -83,6 +83,11 @@ class Scraper:
         """Whether /health was ok, and the metrics told, after that moment."""
         return self._healthy > moment and self.last.moment > moment
 
+    @property
+    def complaint(self) -> str:
+        """What its health or its metrics answered last that would not do."""
+        return self.misses[-1].words if self.misses else "no answer"
+
     def between(self, begin: float, end: float) -> list[Scrape]:
         return [scrape for scrape in self.scrapes if begin <= scrape.moment <= end]
 
