@@ -46,7 +46,7 @@ def main() -> int:
     except StartError as error:
         return fail(f"the container does not start: {last_line(error.log)}")
     except HTTPError as error:
-        return fail(f"nothing to be measured at {options.ops} (see --ops): {error}")
+        return fail(f"the container can't be asked at {options.ops} (see --ops): {error}")
     except (CallError, LoadTestError, OSError, SampleError) as error:
         return fail(str(error))
     return exit_code(report)
@@ -76,6 +76,7 @@ async def run(options: Namespace, target: Target, traffic: Traffic) -> Report:
             with Progress(report) as progress:
                 await bench.warm_up()
                 report.age_by = traffic.age_by
+                report.notes += traffic.notes
                 while plan := next_level(report):
                     progress.begin(plan)
                     report.levels.append(await bench.run(plan, options.seconds))

@@ -29,6 +29,7 @@ DEPENDS_ON = {
     "gpu_heartbeat": ("accelerator", "registration"),
     "livepeer": ("pipeline", "registration"),
     "emulator": ("pipeline", "registration"),
+    "load_test": ("accelerator", "pipeline"),
     "orchestrator": ("registration",),
 }
 

@@ -95,6 +95,7 @@ class Traffic:
     """Callers for one level after another."""
 
     age_by: Literal["answer"] = "answer"
+    notes = ()
 
     def __init__(self, options: Namespace) -> None:
         """Raises SampleError."""

@@ -32,6 +32,7 @@ UNIT: Unit = "frame"
 LIMIT_MS = 500
 END_SECONDS = 10  # for what was accepted to come out
 READABLE = 0.9  # of the counters in what comes back, or they are not used
+PAINTED = "The model changes the counter in the pictures: frozen and foreign ones are not seen."
 
 type Stamps = list[tuple[float, int]]
 
@@ -233,6 +234,11 @@ class Traffic:
         for session, sightings in zip(sessions, found, strict=True):
             session.fill(sightings, begin, end)
         return [session.trace for session in sessions]
+
+    @property
+    def notes(self) -> list[str]:
+        """What can't be seen."""
+        return [] if self.by_counter else [PAINTED]
 
     @property
     def age_by(self) -> Literal["counter", "time stamp"]:

@@ -1,0 +1,44 @@
+"""Models whose limits are known, for load tests to find, and a job for them."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from my_model.engine.interface import Binary, Request
+
+# A job takes so long, however fast the machine is, and callers wait for each other: what CAPACITY
+# of them wait is within the limit, what one more would wait is not.
+JOB_SECONDS, CAPACITY = 0.5, 3
+SLOW = ("--limit-ms", "1900")
+
+
+def sample(folder: Path) -> Path:
+    path = folder / "job.txt"
+    path.write_text("a job")
+    return path
+
+
+class Plain:
+    MAX_PARALLEL = 1
+
+    def load(self, weights: Path) -> None:
+        pass
+
+    def predict(self, request: Request) -> Any:
+        return Binary(bytes(request.body), "text/plain")
+
+    def close(self) -> None:
+        pass
+
+
+class Slow(Plain):
+    def predict(self, request: Request) -> Any:
+        time.sleep(JOB_SECONDS)
+        return super().predict(request)
+
+
+class Telling(Plain):
+    """Answers by events."""
+
+    def predict(self, request: Request) -> Any:
+        return iter(["one", "two"])
