@@ -13,8 +13,6 @@ from load_test.report import Report
 from harness import ROOT
 
 SUITE = Path(__file__).parent
-# Nothing is asked of the speed of the machine that runs the tests.
-PATIENT = ("--limit-ms", "60000", "--seconds", "4")
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from running import PATIENT, report, run_load_test
-from workload import sample
+from running import report, run_load_test
+from workload import PATIENT, sample
 
 
 def test_one_picture_of_another_session_fails_the_level(tmp_path: Path) -> None:
