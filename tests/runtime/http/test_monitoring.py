@@ -1,14 +1,17 @@
 """What the ops port tells, whatever the model works on."""
 
 import signal
+import subprocess
 
 import httpx
+from prometheus_client import generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from emulator.container import PACKAGE, Container, StartContainer, eventually, health_polls
 from harness import FEWEST_POLLS
 from my_model.errors import ERROR_TYPES
+from my_model.ops.metrics import Metrics
 
 # SIGUSR2 blocks the main loop.
 BLOCKED = f"""
@@ -62,3 +65,25 @@ def test_openmetrics_is_spoken_to_who_asks_for_it(server: Container) -> None:
     families = parse_openmetrics(answer.text)  # type: ignore[no-untyped-call]
     assert "byoc_errors" in {family.name for family in families}
     assert server.ops.get("/metrics").headers["Content-Type"].startswith("text/plain")
+
+
+def test_both_processes_are_measured(start_server: StartContainer) -> None:
+    """The main process, and the model's that runs now."""
+    with start_server() as server:
+        for prefix in ("process", "byoc_model_process"):
+            assert (server.metric(f"{prefix}_cpu_seconds_total") or 0) > 0
+            assert (server.metric(f"{prefix}_resident_memory_bytes") or 0) > 0
+        started = server.metric("byoc_model_process_start_time_seconds") or 0
+        server.kill_model()
+        eventually(lambda: len(server.events("model loaded")) == 2, "the model is back")
+        assert (server.metric("byoc_model_process_start_time_seconds") or 0) > started
+
+
+def test_a_model_without_a_process_is_not_measured() -> None:
+    """None has come up, or it has gone."""
+    metrics = Metrics(capacity=1)
+    assert b"byoc_model_process" not in generate_latest(metrics.registry)
+    with subprocess.Popen("cat", stdin=subprocess.PIPE) as process:
+        metrics.model_pid = process.pid
+        assert b"byoc_model_process_cpu_seconds_total" in generate_latest(metrics.registry)
+    assert b"byoc_model_process" not in generate_latest(metrics.registry)

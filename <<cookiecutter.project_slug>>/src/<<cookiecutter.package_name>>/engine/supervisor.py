@@ -65,7 +65,7 @@ class Supervisor:
         self._metrics = metrics
         self._dispatcher = dispatcher
         self._on_loss = on_loss
-        self._worker = WorkerProcess(first)
+        self._adopt(first)
 
     def require_ready(self) -> None:
         """Raises JobError when there is no worker that could take work now."""
@@ -93,7 +93,7 @@ class Supervisor:
             delay = 0 if self._dispatcher.useful else longer(delay)
             log.info("model starts again", after_seconds=delay)
             await asyncio.sleep(delay)
-            self._worker = WorkerProcess(Child.spawn(self._settings))
+            self._adopt(Child.spawn(self._settings))
 
     async def stop(self) -> None:
         """End the worker after `run` has ended, however long its work and the model's end take."""
@@ -105,6 +105,10 @@ class Supervisor:
     async def kill(self) -> None:
         """End the worker at once."""
         await self._worker.kill()
+
+    def _adopt(self, child: Child) -> None:
+        self._worker = WorkerProcess(child)
+        self._metrics.model_pid = child.pid
 
     async def _load(self, worker: WorkerProcess) -> bool:
         settings = self._settings

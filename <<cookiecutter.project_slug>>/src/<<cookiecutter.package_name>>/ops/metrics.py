@@ -36,10 +36,14 @@ LATENCY_BUCKETS_MS = (
 
 
 class Metrics:
-    """The metrics of one container in a registry of their own."""
+    """The metrics of one container in a registry of their own.
+
+    `model_pid` is the process id of the model's process.
+    """
 
     def __init__(self, *, capacity: int) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.model_pid = 0  # which no process has
         self.registry = CollectorRegistry()
         self.sessions_active = Gauge(
             "byoc_sessions_active", "Sessions open now.", registry=self.registry
@@ -93,3 +97,4 @@ class Metrics:
             {"version": version(DISTRIBUTION), "python": platform.python_version()}
         )
         ProcessCollector(registry=self.registry)
+        ProcessCollector("byoc_model", pid=lambda: self.model_pid, registry=self.registry)
