@@ -4,14 +4,10 @@ Each test says what the stand-in answers; nvml_standin.c tells the words for it.
 """
 
 import asyncio
-import ctypes
 import os
-import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pynvml
@@ -20,9 +16,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
+import standin
 from emulator.container import StartContainer, eventually
 from harness import refuse_to_start
 from my_model.ops import gpu
+from standin import Standin, nvml_threads
+
+library, nvml = standin.library, standin.nvml
 
 A, B = "GPU-aaaa-1111", "GPU-bbbb-2222"
 M, N = "MIG-cccc-3333", "MIG-dddd-4444"
@@ -32,48 +32,6 @@ TWO_GPUS = (f"gpu {A} 100 1000", f"gpu {B} 200 2000")
 MIG_GPU = (f"gpu {A} 900 1000 mig", f"mig {M} 10 500 MIG-{A}/1/0", f"mig {N} 20 400 MIG-{A}/2/0")
 
 FAILED_MEMORY = f"fail nvmlDeviceGetMemoryInfo %d {A}"
-
-type Standin = Callable[..., None]
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The stand-in, loaded into this process under the name that pynvml asks for."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("needs a C compiler named cc")
-    library = tmp_path_factory.mktemp("nvml") / "libnvidia-ml.so.1"
-    source = Path(__file__).with_name("nvml_standin.c")
-    options = ["-shared", "-fPIC", f"-Wl,-soname,{library.name}"]
-    subprocess.run([compiler, *options, "-o", library, source], check=True)
-    ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
-    return library
-
-
-@pytest.fixture
-def nvml(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Standin]:
-    """Call it with the lines that the driver goes by from now on."""
-    path = tmp_path / "nvml"
-    monkeypatch.setenv("NVML_STANDIN", str(path))
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.delenv("NVIDIA_VISIBLE_DEVICES", raising=False)
-
-    def say(*lines: str) -> None:
-        draft = path.with_suffix(".draft")
-        draft.write_text("\n".join(("driver 580.65.06", *lines)))
-        draft.rename(path)
-
-    say()
-    yield say
-    say()
-    eventually(lambda: not nvml_threads(), "NVML's thread has ended")
-    with suppress(pynvml.NVMLError_Uninitialized):
-        while True:
-            pynvml.nvmlShutdown()
-
-
-def nvml_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "nvml"]
 
 
 class Scraper:
