@@ -70,7 +70,6 @@ async def run(options: Namespace, target: Target, traffic: Traffic) -> Report:
                 most=options.most,
                 only=options.sessions,
                 device=memory.device,
-                notes=[memory.note] if memory.note else [],
             )
             bench = Bench(traffic, scraper, memory, report.objectives, fits)
             with Progress(report) as progress:
@@ -80,6 +79,7 @@ async def run(options: Namespace, target: Target, traffic: Traffic) -> Report:
                 while plan := next_level(report):
                     progress.begin(plan)
                     report.levels.append(await bench.run(plan, options.seconds))
+                    report.notes = [memory.note] if memory.note else []
                     conclude(report, UNIT)
                     write(report, options.report)
                     progress.end()

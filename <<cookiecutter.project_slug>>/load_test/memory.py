@@ -49,10 +49,13 @@ class Scraped(MemoryWatch):
         self._names = RESIDENT if source == "resident" else (source,)
 
     def used(self, begin: float, end: float) -> Sequence[tuple[float, int]]:
-        return [(scrape.moment, self._sum(scrape)) for scrape in self._scraper.between(begin, end)]
+        scrapes = self._scraper.between(begin, end)
+        return [(each.moment, size) for each in scrapes if (size := self._sum(each)) is not None]
 
-    def _sum(self, scrape: Scrape) -> int:
-        return int(sum(scrape.total(name) or 0 for name in self._names))
+    def _sum(self, scrape: Scrape) -> int | None:
+        """None when one is missing, as those of a process do that is being replaced."""
+        sizes = [scrape.total(name) for name in self._names]
+        return None if None in sizes else int(sum(filter(None, sizes)))
 
 
 def resident(scraper: Scraper, here: bool) -> MemoryWatch:
