@@ -1,6 +1,6 @@
 """What each session has met, and what of that is on time, late and missing.
 
-Times are seconds of the event loop's clock. A frame is a job, where the pipeline is batch.
+Times are seconds of one clock. A frame is a job, where the pipeline is batch.
 """
 
 import math
@@ -16,8 +16,8 @@ ENOUGH = {0.5: 7, 0.95: 90, 0.99: 459}
 
 @dataclass
 class Trace:
-    """One session. `scheduled` has each frame's time, in order; `arrived`, by its number, when it
-    was first seen, if it was.
+    """One session. `scheduled` has the time of each frame that was due, in order, whether it was
+    sent or not; `arrived`, by its number, when it was first seen, if it was.
 
     `foreign`, `repeated` and `frozen_seconds` are None where pictures can't be told apart.
     `refused` and `errors` are what the caller met.
@@ -34,20 +34,31 @@ class Trace:
 
     def ages(self, begin: float, end: float) -> list[float]:
         """Of the frames scheduled from `begin` until before `end`; infinite if it never came."""
-        first, last = bisect_left(self.scheduled, begin), bisect_left(self.scheduled, end)
+        return self._ages(*self._numbers(begin, end))
+
+    def share(self, begin: float, end: float, limit: float) -> float:
+        """On time, of the frames of a window.
+
+        A caller that waits for its last answer before it sends again may have none in a window:
+        then what counts is the job that was open in it, so that a long stall is seen. Nothing is on
+        time as long as nothing was ever due.
+        """
+        first, last = self._numbers(begin, end)
+        ages = self._ages(first if first < last else max(0, first - 1), last)
+        return sum(age <= limit for age in ages) / len(ages) if ages else 0
+
+    def _numbers(self, begin: float, end: float) -> tuple[int, int]:
+        return bisect_left(self.scheduled, begin), bisect_left(self.scheduled, end)
+
+    def _ages(self, first: int, last: int) -> list[float]:
         return [
             self.arrived.get(number, math.inf) - self.scheduled[number]
             for number in range(first, last)
         ]
 
-    def shares(self, windows: Sequence[tuple[float, float]], limit: float) -> list[float]:
-        """On time, in each window that has a frame; nothing on time where it has none."""
-        found = [self.ages(*window) for window in windows]
-        return [sum(age <= limit for age in ages) / len(ages) if ages else 0 for ages in found]
-
 
 def windows(begin: float, seconds: float, length: float) -> list[tuple[float, float]]:
-    """As many as fit, of one length that is at least `length`, or a single one."""
+    """As many as fit, of one length that is at least `length`, or a single one; without a gap."""
     count = max(1, math.floor(seconds / length + 1e-9))
     each = seconds / count
     return [(begin + n * each, begin + (n + 1) * each) for n in range(count)]
@@ -56,7 +67,7 @@ def windows(begin: float, seconds: float, length: float) -> list[tuple[float, fl
 def percentile(ages: Sequence[float], share: float) -> Percentile:
     """`ages` in seconds, smallest first."""
     if len(ages) < ENOUGH[share]:
-        return Percentile(ms=None, reason=f"{len(ages)} frames, {ENOUGH[share]} are needed")
+        return Percentile(ms=None, reason=f"{len(ages)} are too few, it takes {ENOUGH[share]}")
     value = ages[math.ceil(share * len(ages)) - 1]
     if value == math.inf:
         return Percentile(ms=None, reason=f"more than {100 * (1 - share):g} % never came")
@@ -67,11 +78,11 @@ def measure(
     traces: Sequence[Trace], begin: float, seconds: float, length: float, limit: float
 ) -> Frames:
     """`limit` and `length`, of a window, in seconds."""
-    ages = sorted(age for trace in traces for age in trace.ages(begin, begin + seconds))
+    spans = windows(begin, seconds, length)
+    ages = sorted(age for trace in traces for age in trace.ages(begin, spans[-1][1]))
     on_time = sum(age <= limit for age in ages)
     missing = ages.count(math.inf)
-    spans = windows(begin, seconds, length)
-    shares = [min(trace.shares(spans, limit)) for trace in traces]
+    shares = [min(trace.share(*span, limit) for span in spans) for trace in traces]
     worst = min(shares)
     firsts = [trace.first_seconds for trace in traces]
     foreign = [trace.foreign for trace in traces if trace.foreign is not None]
@@ -83,8 +94,8 @@ def measure(
         on_time=on_time,
         late=len(ages) - on_time - missing,
         missing=missing,
-        shares=[round(share, 4) for share in shares],
-        worst_share=round(worst, 4),
+        shares=shares,
+        worst_share=worst,
         worst_session=1 + shares.index(worst),
         age_p50=percentile(ages, 0.5),
         age_p95=percentile(ages, 0.95),
@@ -106,16 +117,16 @@ def timeline(
     """`memory` has the bytes that were used at each moment."""
     rows = []
     for second in range(math.ceil(seconds)):
-        start = begin + second
-        ages = sorted(age for trace in traces for age in trace.ages(start, start + 1))
+        start, end = begin + second, begin + min(second + 1, seconds)
+        ages = sorted(age for trace in traces for age in trace.ages(start, end))
         came = [age for age in ages if age < math.inf]
-        used = [bytes_ for moment, bytes_ in memory if start <= moment < start + 1]
+        used = [bytes_ for moment, bytes_ in memory if start <= moment < end]
         share = sum(age <= limit for age in ages) / len(ages) if ages else None
         rows.append(
             Second(
                 second=second,
                 on_time_share=share if share is None else round(share, 4),
-                age_p50_ms=milliseconds(came[len(came) // 2]) if came else None,
+                age_p50_ms=milliseconds(came[(len(came) - 1) // 2]) if came else None,
                 age_max_ms=milliseconds(came[-1]) if came else None,
                 memory_bytes=max(used, default=None),
             )
