@@ -48,6 +48,8 @@ def judge(
     }
     limit = next((name for name, reasons in found.items() if reasons), None)
     reasons = [reason for each in found.values() for reason in each]
+    if not limit and not frames.scheduled:
+        return Judgement("invalid", None, [f"not one {unit} was due in it (see --seconds)"])
     return Judgement("not met" if limit else "met", limit, reasons)
 
 
@@ -98,7 +100,7 @@ def _errors(
 
 
 def _latency(frames: Frames, objectives: Objectives, unit: Unit) -> Iterator[str]:
-    if frames.worst_share < objectives.on_time_share:
+    if frames.scheduled and frames.worst_share < objectives.on_time_share:
         yield (
             f"{SENDER[unit]} {frames.worst_session} had {percent(frames.worst_share)} of its "
             f"{unit}s on time in its worst window "

@@ -122,9 +122,9 @@ def of_peak(peak: Peak, sessions: int) -> Memory:
 def new_report(most: int = MOST, only: int | None = None) -> Report:
     return Report(
         started=datetime.now(UTC),
+        command="simulated",
         target="simulated",
         sample="frames",
-        age_by="counter",
         objectives=OBJECTIVES,
         most=most,
         only=only,

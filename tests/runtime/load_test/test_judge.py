@@ -6,6 +6,7 @@ import pytest
 
 from load_test.judge import Judgement, judge
 from load_test.report import Frames, Health, Memory, Objectives
+from load_test.traces import Trace, measure
 from load_test.words import percent, size
 from simulated import GIB, OBJECTIVES, of_ages
 
@@ -57,7 +58,7 @@ def test_a_level_that_meets_everything() -> None:
         (
             {"memory": memory(27.1)},
             "memory",
-            "27.1 GiB of memory were used (27.0 GiB may be: 30.0 GiB fit, 10 % is kept free)",
+            "27.1 GiB of memory were used (27 GiB may be: 30 GiB fit, 10 % is kept free)",
         ),
         ({"refusals": 2}, "capacity", "2 requests met a refusal for want of room"),
         (
@@ -139,8 +140,23 @@ def test_an_invalid_level_says_nothing_else() -> None:
         None,
         ["the load test itself was late for 3.1 % of the level (allowed: 1 %)"],
     )
-    trouble = "another process took 2.00 GiB of GPU 0 meanwhile"
+    trouble = "another process took 2 GiB of GPU 0 meanwhile"
     assert judged(trouble=trouble, memory=memory(31)) == ("invalid", None, [trouble])
+
+
+def test_a_level_without_a_frame_says_nothing_of_latency() -> None:
+    """As when a session was refused at the start, or a job takes longer than the level."""
+    nothing = measure([Trace()], 0, 0, 10, 0.5)
+    assert judged(frames=nothing, refusals=1) == (
+        "not met",
+        "capacity",
+        ["1 request met a refusal for want of room"],
+    )
+    assert judged(frames=nothing, unit="job") == (
+        "invalid",
+        None,
+        ["not one job was due in it (see --seconds)"],
+    )
 
 
 def test_figures_in_words() -> None:
@@ -148,5 +164,5 @@ def test_figures_in_words() -> None:
         "0 %", "0.9 %", "95 %", "94.9 %", "91.2 %", "100 %",
     ]  # fmt: skip
     assert [size(int(gib * GIB)) for gib in (0, 0.5, 1.9, 31.5)] == [
-        "0 MiB", "512 MiB", "1.90 GiB", "31.5 GiB",
+        "0 MiB", "512 MiB", "1.9 GiB", "31.5 GiB",
     ]  # fmt: skip

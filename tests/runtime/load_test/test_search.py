@@ -223,13 +223,13 @@ def test_what_to_set_and_what_to_change() -> None:
     assert report.advice == [
         "Set BYOC_CAPACITY=12.",
         "At the orchestrator: a capacity of 12, and -maxSessions of at least 12.",
-        "Memory: 12 sessions of 1.50 GiB each and 3.10 GiB when idle are 21.1 GiB of the 24.0 GiB "
-        "that fit; 10 % is kept free.",
+        "Memory: 12 sessions of 1.5 GiB each and 3.1 GiB when idle are 21.1 GiB of the 24 GiB that "
+        "fit; 10 % is kept free.",
         "For more sessions: lower the resolution, the batch size or the precision of the model, or "
         "take a device with more memory.",
     ]
     assert report.sentence == (
-        "12 sessions hold: with 13, 22.6 GiB of memory were used (21.6 GiB may be: 24.0 GiB fit, "
+        "12 sessions hold: with 13, 22.6 GiB of memory were used (21.6 GiB may be: 24 GiB fit, "
         "10 % is kept free), so memory binds."
     )
     refused = search(Server(room=3))
