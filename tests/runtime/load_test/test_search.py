@@ -214,7 +214,10 @@ def test_the_line_is_a_guess_and_bends_nothing() -> None:
     assert report.memory_fit.sessions == report.recommended == 48
     assert report.memory_fit.per_session_bytes == pytest.approx(0.4 * GIB, rel=0.01)
     assert [level.sessions for level in report.levels] == [1, 2, 4, 8, 16, 32, 64, 48, 49, 48]
-    for levels in ([], report.levels[:1], search(Server(room=1)).levels, search(Server()).levels):
+    refused = search(Server(peak=lambda sessions: GIB * (1 + min(sessions, 3)), room=3))
+    assert refused.memory_fit is not None
+    assert refused.memory_fit.per_session_bytes == GIB
+    for levels in ([], report.levels[:1], search(Server()).levels):
         assert fit(levels, OBJECTIVES) is None
 
 

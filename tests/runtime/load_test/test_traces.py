@@ -83,10 +83,10 @@ def test_the_worst_session_counts_and_not_the_mean() -> None:
 
 
 def test_shares_are_not_rounded_to_what_was_asked_for() -> None:
-    times = due(10, 2000)
-    frames = measured(trace((2.0 if n < 1001 else 0.1 for n in range(20000)), times), seconds=10)
-    assert frames.worst_share < 0.95
-    exact = measured(trace((2.0 if n < 1000 else 0.1 for n in range(20000)), times), seconds=10)
+    times = due(10, 4000)
+    frames = measured(trace((2.0 if n < 2001 else 0.1 for n in range(40000)), times), seconds=10)
+    assert 0.9499 < frames.worst_share < 0.95
+    exact = measured(trace((2.0 if n < 2000 else 0.1 for n in range(40000)), times), seconds=10)
     assert exact.worst_share == 0.95
 
 
