@@ -2,8 +2,7 @@
 
 Sessions are doubled until a level does not meet the objectives, and bisected from there. The
 highest that met them is then run as a confirmation; if that fails, a lower one is, once. For a
-capacity of N this takes 2 log2(N) + 4 levels at most, aside from what is run again because it was
-invalid.
+capacity of N this takes 2 log2(N) + 4 levels at most, beside those run again as they were invalid.
 """
 
 import math
@@ -13,8 +12,6 @@ from typing import NamedTuple
 
 from .judge import OUT_OF_MEMORY, usable
 from .report import Fit, Level, Objectives, Outcome, Report
-
-CONFIRMATIONS = 2
 
 
 class Plan(NamedTuple):
@@ -26,40 +23,31 @@ class Plan(NamedTuple):
 
 def next_level(report: Report) -> Plan | None:
     """None at the end. It depends on the levels that ran, `most`, `only` and the objectives."""
-    levels = report.levels
-    if levels and levels[-1].verdict == "invalid":
-        last = _plan(levels[-1])
-        times = [_plan(level) for level in levels if level.verdict == "invalid"].count(last)
-        return last if times == 1 else None
-    if report.only and not levels:
-        return Plan(report.only, confirmation=False)
-    low, high = bracket(levels)
-    if not report.only:
-        if high is None and low < report.most:
-            return Plan(min(max(1, 2 * low), report.most), confirmation=False)
-        if high is not None and high - low > 1:
-            return Plan(_between(low, high, report), confirmation=False)
-    confirmed = [level for level in valid(levels) if level.confirmation]
-    if not low or any(level.verdict == "met" for level in confirmed):
-        return None
-    if not confirmed:
+    plans = [(Plan(each.sessions, each.confirmation), each.verdict) for each in report.levels]
+    if plans and plans[-1][1] == "invalid":
+        return plans[-1][0] if plans.count(plans[-1]) == 1 else None
+    low, high = bracket(report.levels)
+    if not plans:
+        return Plan(report.only or 1, confirmation=False)
+    if high is None and low < report.most and not report.only:
+        return Plan(min(2 * low, report.most), confirmation=False)
+    if high is not None and high - low > 1 and not report.only:
+        return Plan((low + high) // 2, confirmation=False)
+    confirmed = [verdict for plan, verdict in plans if plan.confirmation and verdict != "invalid"]
+    if not confirmed and low:
         return Plan(low, confirmation=True)
-    if len(confirmed) == CONFIRMATIONS or low == 1 or report.only:
-        return None
-    lower = min(low - 1, math.floor(low * (1 - report.objectives.headroom)))
-    return Plan(max(1, lower), confirmation=True)
-
-
-def valid(levels: Sequence[Level]) -> list[Level]:
-    return [level for level in levels if level.verdict != "invalid"]
+    if confirmed == ["not met"] and low > 1 and not report.only:
+        lower = min(low - 1, math.floor(low * (1 - report.objectives.headroom)))
+        return Plan(max(1, lower), confirmation=True)
+    return None
 
 
 def bracket(levels: Sequence[Level]) -> tuple[int, int | None]:
     """The highest level that met the objectives, 0 for none, below the lowest that did not."""
-    searched = [level for level in valid(levels) if not level.confirmation]
-    high = min((level.sessions for level in searched if level.verdict == "not met"), default=None)
-    met = [level.sessions for level in searched if level.verdict == "met"]
-    return max((sessions for sessions in met if high is None or sessions < high), default=0), high
+    ran = {each.sessions: each.verdict for each in levels if not each.confirmation}
+    high = min((each for each, verdict in ran.items() if verdict == "not met"), default=None)
+    met = [each for each, verdict in ran.items() if verdict == "met"]
+    return max((each for each in met if high is None or each < high), default=0), high
 
 
 def recommended(levels: Sequence[Level]) -> Level | None:
@@ -68,18 +56,16 @@ def recommended(levels: Sequence[Level]) -> Level | None:
 
 
 def outcome(report: Report) -> Outcome:
-    levels = report.levels
     if next_level(report):
         return "unfinished"
-    if levels[-1].verdict == "invalid":
+    if report.levels[-1].verdict == "invalid":
         return "invalid"
-    if not bracket(levels)[0]:
+    if not bracket(report.levels)[0]:
         return "not met"
-    if not recommended(levels):
+    if not recommended(report.levels):
         return "unstable"
-    if all(level.verdict != "not met" for level in levels):
-        return "no limit found"
-    return "limit found"
+    failed = any(level.verdict == "not met" for level in report.levels)
+    return "limit found" if failed else "no limit found"
 
 
 def exit_code(report: Report) -> int:
@@ -91,45 +77,17 @@ def exit_code(report: Report) -> int:
 
 def fit(levels: Sequence[Level], objectives: Objectives) -> Fit | None:
     """A line through the memory of those levels in which every session had room."""
-    points = [
-        (level.sessions, level.memory.peak_bytes, level.memory.fits_bytes)
-        for level in valid(levels)
-        if level.memory and not level.refusals and not level.errors.get(OUT_OF_MEMORY)
+    told = [
+        (level.sessions, level.memory)
+        for level in levels
+        if level.memory and level.verdict != "invalid"
+        if not level.refusals and not level.errors.get(OUT_OF_MEMORY)
     ]
-    sessions, peaks, fits = zip(*points, strict=True) if points else ((), (), (None,))
-    if len(set(sessions)) < 2 or fits[-1] is None:
+    if len({sessions for sessions, _ in told}) < 2:
         return None
-    slope, idle = statistics.linear_regression(sessions, peaks)
-    if slope < 1:
+    peaks = [memory.peak_bytes for _, memory in told]
+    slope, idle = statistics.linear_regression([sessions for sessions, _ in told], peaks)
+    most = usable(told[-1][1], objectives)
+    if most is None or slope < 1:
         return None
-    room = usable(fits[-1], objectives.headroom) - idle
-    return Fit(sessions=max(0, math.floor(room / slope)), per_session_bytes=math.ceil(slope))
-
-
-def _plan(level: Level) -> Plan:
-    return Plan(level.sessions, level.confirmation)
-
-
-def _between(low: int, high: int, report: Report) -> int:
-    """The middle; where memory binds, the nearest to what the line through it says.
-
-    Only as far from the middle as the search takes no more levels than are promised, whatever comes
-    of it.
-    """
-    levels = valid(report.levels)
-    binding = next(level for level in levels if level.sessions == high and not level.confirmation)
-    guess = fit(levels, report.objectives) if binding.limit == "memory" else None
-    wanted = guess.sessions if guess else (low + high) // 2
-
-    def affordable(sessions: int) -> bool:
-        return all(
-            len(levels) + 1 + _halvings(width) + CONFIRMATIONS <= 2 * math.log2(proven) + 4
-            for width, proven in ((sessions - low, low), (high - sessions, sessions))
-        )
-
-    return min(filter(affordable, range(low + 1, high)), key=lambda each: abs(each - wanted))
-
-
-def _halvings(width: int) -> int:
-    """How many levels it takes until a bracket of this width is 1 wide."""
-    return (width - 1).bit_length()
+    return Fit(sessions=max(0, int((most - idle) / slope)), per_session_bytes=math.ceil(slope))
