@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import yaml
+from jinja2 import Environment
 
 YAMLLINT = Path(__file__).with_name("yamllint.yaml")
 
@@ -59,6 +60,12 @@ def plain(path: Path) -> None:
     assert re.search(r"[ \t\r]$", text, re.MULTILINE) is None, path
 
 
+def jinja(path: Path) -> None:
+    """A template that the generated program fills in, by Jinja's own signs."""
+    plain(path)
+    Environment(autoescape=True).parse(path.read_text(encoding="utf-8"))
+
+
 def picture(path: Path) -> None:
     assert path.read_bytes().startswith(b"\xff\xd8\xff"), path
 
@@ -71,7 +78,7 @@ LANGUAGES: dict[str, Callable[[Path], None]] = {
     **{".py": python, ".toml": toml, ".json": json_, ".yml": yaml_, ".yaml": yaml_},
     **{"Dockerfile": dockerfile, ".sh": shell, ".c": c, ".jpg": picture, ".md": plain},
     **{".env.example": environment, ".python-version": plain, "LICENSE": plain},
-    **{".mp4": video, ".dockerignore": plain, ".gitattributes": plain, ".gitignore": plain},
+    **{".html": jinja, ".mp4": video, ".dockerignore": plain, ".gitattributes": plain, ".gitignore": plain},
 }
 
 

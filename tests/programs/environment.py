@@ -21,8 +21,9 @@ DEEP: list[str] = PYPROJECT["dependency-groups"]["deep"]
 DEEP_PYTHON = ("uv", "run", *(f"--with={package}" for package in DEEP), "python", "-m")
 # The official SDK is the referee in deep suites. Generated repositories don't need it.
 (SDK,) = (package for package in DEEP if package.startswith("livepeer-gateway"))
-# What this run was started with does not reach the programs.
+# What this run was started with does not reach the programs, but that nothing may be skipped.
 OWN_VARIABLES = ("BYOC_", "NOX_", "PYTEST_", "PYTHON", "UV_PROJECT_", "VIRTUAL_ENV")
+KEPT = "BYOC_REQUIRE_DOCKER"
 
 
 class CheckError(Exception):
@@ -33,7 +34,11 @@ def run(
     command: list[str], root: Path, variables: Mapping[str, str], seconds: float = MOST_SECONDS
 ) -> str:
     """What the command prints; CheckError if it fails, or is not done in time."""
-    kept = {name: v for name, v in os.environ.items() if not name.startswith(OWN_VARIABLES)}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name == KEPT or not name.startswith(OWN_VARIABLES)
+    }
     process = subprocess.Popen(
         command,
         cwd=root,

@@ -1,0 +1,329 @@
+"""The report as a page, which Chromium opens, and as a summary."""
+
+import itertools
+import os
+import re
+import shutil
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from html.parser import HTMLParser
+
+import pytest
+from load_test import words
+from load_test.page import chosen, render
+from load_test.report import Report
+from load_test.summary import markdown
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from reports import REPORTS, by_latency, by_memory, hostile, invalid
+
+MOST_BYTES = 300_000
+NO_CHROMIUM = "NO CHROMIUM WAS FOUND: no page was opened"
+WIDTHS = (390, 1280)
+LEAST_CONTRAST = 4.5
+LEAST_PIXELS = 12
+UNITS = {"ms": 1, "s": 1000, "%": 0.01, "MiB": 2**20, "GiB": 2**30}
+# Of each text that is shown: itself, its colour, and the colour of what it stands on.
+COLOURS = """() => [...document.querySelectorAll("main *")]
+  .filter(each => [...each.childNodes].some(node => node.nodeType === 3 && node.data.trim()))
+  .filter(each => each.getClientRects().length)
+  .map(each => {
+    let under = each
+    while (getComputedStyle(under).backgroundColor === "rgba(0, 0, 0, 0)")
+      under = under.parentElement
+    const style = getComputedStyle(each)
+    const colour = each.localName === "text" ? style.fill : style.color
+    return [each.textContent, colour, getComputedStyle(under).backgroundColor]
+  })"""
+# Of each picture: its box, and each label with the size of its letters and its box.
+LABELS = """() => [...document.querySelectorAll("svg")].map(picture => {
+  const box = each => { const r = each.getBoundingClientRect()
+    return [r.left, r.top, r.right, r.bottom] }
+  const scale = picture.getBoundingClientRect().width / picture.viewBox.baseVal.width
+  const size = each => scale * parseFloat(getComputedStyle(each).fontSize)
+  const labels = [...picture.querySelectorAll("text")]
+  return [box(picture), labels.map(each => [each.textContent, size(each), box(each)])]
+})"""
+
+type Box = tuple[float, float, float, float]
+
+
+class Elements(HTMLParser):
+    """What the page consists of; AssertionError when an element isn't closed where it should."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+        self.attributes: dict[str, list[str]] = {}
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.add(tag)
+        for name, value in attrs:
+            self.attributes.setdefault(name, []).append(value or "")
+        if tag != "meta":
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+
+@pytest.fixture(params=REPORTS)
+def report(request: pytest.FixtureRequest) -> Report:
+    return REPORTS[request.param]()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Without it tests are skipped, but where everything has to be there they fail."""
+    program = shutil.which("chromium")
+    if program is None:
+        if os.environ.get("BYOC_REQUIRE_DOCKER", "0") != "0":
+            pytest.fail(NO_CHROMIUM, pytrace=False)
+        pytest.skip(NO_CHROMIUM)
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+
+
+@pytest.fixture(
+    scope="module",
+    params=itertools.product(REPORTS, WIDTHS, ("light", "dark")),
+    ids=lambda parts: "-".join(map(str, parts)),
+)
+def opened(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """In a window as wide as a telephone, or a screen, with all that is folded open."""
+    name, width, scheme = request.param
+    size: ViewportSize = {"width": width, "height": 844}
+    page = chromium.new_page(viewport=size, color_scheme=scheme)
+    page.set_content(render(REPORTS[name]()).replace("<details>", "<details open>"))
+    yield page
+    page.close()
+
+
+def pictures(report: Report) -> list[ET.Element]:
+    return [ET.fromstring(found) for found in re.findall(r"<svg.*?</svg>", render(report), re.S)]
+
+
+def tables(report: Report) -> list[list[list[str]]]:
+    found = re.findall(r"<table.*?</table>", render(report), re.S)
+    rows = [re.findall(r"<tr.*?</tr>", table, re.S) for table in found]
+    return [[re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", r) for r in table] for table in rows]
+
+
+def test_page_needs_nothing_else(report: Report) -> None:
+    html = render(report)
+    assert len(html.encode()) < MOST_BYTES
+    elements = Elements(html)
+    assert elements.names.isdisjoint({"script", "link", "img", "image", "iframe", "object", "use"})
+    assert not [name for name in elements.attributes if name in {"src", "href"} or name[:2] == "on"]
+    style = html[html.index("<style>") : html.index("</style>")]
+    assert not re.search(r"https?:|url\(|@import|@font-face", style)
+
+
+def test_pictures_say_what_they_are(report: Report) -> None:
+    found = pictures(report)
+    named = [picture.attrib["aria-labelledby"].split() for picture in found]
+    assert len({*itertools.chain(*named)}) == 2 * len(found)
+    for picture, names in zip(found, named, strict=True):
+        assert picture.attrib["role"] == "img"
+        title, description = picture[:2]
+        assert [title.attrib["id"], description.attrib["id"]] == names
+        assert title.text
+        assert description.text
+
+
+def value(text: str) -> float:
+    number, unit = text.split()
+    return float(number) * UNITS[unit]
+
+
+def reading(picture: ET.Element, y: float) -> float:
+    """The value at this height, by the highest and the lowest tick of the picture's own axis."""
+    left = min(float(text.attrib["x"]) for text in picture.iter("text"))
+    ticks = [text for text in picture.iter("text") if float(text.attrib["x"]) == left]
+    (bottom, low), (top, high) = (
+        (float(tick.attrib["y"]) - 4, value(tick.text or "")) for tick in (ticks[0], ticks[-1])
+    )
+    part = (bottom - y) / (bottom - top)
+    if (picture[0].text or "").startswith("Latency"):
+        return float(low * (high / low) ** part)
+    return low + (high - low) * part
+
+
+def test_each_picture_shows_the_numbers_of_its_table(report: Report) -> None:
+    found = tables(report)
+    assert len(found) == len(pictures(report)) + bool(report.levels)
+    invalid = {words.cells(level)[0] for level in report.levels if level.verdict == "invalid"}
+    for picture, (head, *rows) in zip(pictures(report), found, strict=False):
+        lines = [path for path in picture.iter("path") if path.attrib["class"] in "abc"]
+        for number, line in enumerate(lines, 1):
+            heights = re.findall(r"[ML][\d.]+ ([\d.]+)", line.attrib["d"])
+            told = [row[number] for row in rows if head[0] != "sessions" or row[0] not in invalid]
+            known = [value(cell) for cell in told if cell != words.UNKNOWN]
+            nearly = pytest.approx(known, rel=0.05, abs=0.002 if head[1] == "share" else 0.11)
+            assert [reading(picture, float(y)) for y in heights] == nearly
+
+
+def test_tables_hold_the_figures_of_the_report() -> None:
+    report = by_memory()
+    latency, on_time, memory = (table[1:] for table in tables(report)[:3])
+    for number, level in enumerate(sorted(report.levels, key=lambda level: level.sessions)):
+        frames, used, (name, *_) = level.frames, level.memory, words.cells(level)
+        ages = [words.milliseconds(a.ms) for a in (frames.age_p50, frames.age_p95, frames.age_p99)]
+        assert latency[number] == [name, *ages]
+        assert on_time[number] == [name, words.percent(frames.worst_share)]
+        peak = words.size(used.peak_bytes if used else None)
+        assert memory[number + 1] == [name, peak, *memory[number + 1][2:]]
+    assert memory[0][:2] == ["0, idle", "6.5 GiB"]
+    assert tables(report)[-1][1:] == [*map(words.cells, report.levels)]
+
+
+def test_what_is_not_known_is_a_gap() -> None:
+    """A dash in the table, and no line across it."""
+    report = by_memory()
+    for picture, (_, *rows) in zip(pictures(report), tables(report), strict=False):
+        lines = [path for path in picture.iter("path") if path.attrib["class"] in "abc"]
+        for number, line in enumerate(lines, 1):
+            known = [row[number] != words.UNKNOWN for row in rows]
+            pieces = [group for group, _ in itertools.groupby(known) if group]
+            assert line.attrib["d"].count("M") == len(pieces)
+
+
+def test_a_figure_that_is_not_known_has_its_reason() -> None:
+    html = render(by_memory())
+    assert "<li>1 session: p99 is not known: 300 frames, 459 are needed.</li>" in html
+
+
+def test_verdicts_differ_by_shape_and_word() -> None:
+    report = hostile()
+    on_time = {path.attrib["class"]: path.attrib["d"] for path in pictures(report)[1].iter("path")}
+    for verdict, shape in {"met": "a3.5", "not met": "l8 8", "invalid": "h8v8"}.items():
+        levels = [level for level in report.levels if level.verdict == verdict]
+        assert on_time[f"a {verdict}"].count(shape) >= len(levels) > 0
+        rows = [row for row in tables(report)[-1] if row[1].startswith(words.VERDICTS[verdict])]
+        assert len(rows) == len(levels)
+
+
+def test_the_line_leaves_out_what_is_invalid() -> None:
+    line = next(path for path in pictures(invalid())[1].iter("path") if path.attrib["class"] == "a")
+    assert len(re.findall("[ML]", line.attrib["d"])) == 2
+
+
+def test_what_was_not_run_is_called_extrapolated() -> None:
+    memory = pictures(by_latency())[2]
+    assert "extrapolated" in [text.text for text in memory.iter("text")]
+    assert [row[0] for row in tables(by_latency())[2]][-1] == "16, not run"
+    assert "extrapolated" not in [text.text for text in pictures(by_latency())[5].iter("text")]
+
+
+def test_timeline_is_that_of_the_confirmation() -> None:
+    level = chosen(by_memory())
+    assert level
+    assert level.confirmation
+    assert len(tables(by_memory())[3]) == 1 + len(level.timeline)
+
+
+def test_a_long_timeline_is_thinned_to_its_worst() -> None:
+    level = chosen(hostile())
+    assert level
+    assert len(level.timeline) == 600
+    _, *rows = tables(hostile())[3]
+    assert len(rows) == 120
+    worst = max(second.age_max_ms or 0 for second in level.timeline[:5])
+    assert rows[0][2] == words.milliseconds(worst)
+
+
+def test_definitions_are_those_of_the_schema() -> None:
+    html = render(by_memory())
+    assert "<dt><strong>worst_share</strong></dt><dd>The lowest of all: what counts.</dd>" in html
+
+
+def test_nothing_is_wider_than_the_window(opened: Page) -> None:
+    size = opened.viewport_size
+    assert size
+    assert opened.evaluate("document.documentElement.scrollWidth") <= size["width"]
+
+
+def test_labels_can_be_read(opened: Page) -> None:
+    """They are large enough, inside their picture, and none lies over another."""
+    for outer, labels in opened.evaluate(LABELS):
+        for text, size, box in labels:
+            assert size >= LEAST_PIXELS, text
+            assert overlap(outer, box) == box, text
+        for (one, _, box), (other, _, next_box) in itertools.combinations(labels, 2):
+            left, top, right, bottom = overlap(box, next_box)
+            assert left >= right or top >= bottom, f"{one} and {other}"
+
+
+def overlap(one: Box, other: Box) -> list[float]:
+    return [*map(max, one[:2], other[:2]), *map(min, one[2:], other[2:])]
+
+
+def test_texts_stand_out(opened: Page) -> None:
+    for text, colour, under in opened.evaluate(COLOURS):
+        darker, lighter = sorted(map(luminance, (colour, under)))
+        assert (lighter + 0.05) / (darker + 0.05) >= LEAST_CONTRAST, text
+
+
+def luminance(colour: str) -> float:
+    """By WCAG 2, of `rgb(26, 28, 33)`."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return sum(w * part for w, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_page_is_read_without_script(chromium: Browser) -> None:
+    page = chromium.new_page(java_script_enabled=False)
+    page.set_content(render(by_memory()))
+    assert page.locator("h1").inner_text() == "Holds 12 sessions"
+    numbers = page.locator("figure table").first
+    assert not numbers.is_visible()
+    page.locator("summary").first.click()
+    assert numbers.is_visible()
+    page.close()
+
+
+def test_what_others_wrote_is_only_text(chromium: Browser) -> None:
+    page = chromium.new_page()
+    page.on("dialog", lambda dialog: pytest.fail(dialog.message))
+    page.on("request", lambda request: pytest.fail(request.url))
+    page.set_content(render(hostile()))
+    assert page.locator("li", has_text="alert(1)").count() > 50
+    page.close()
+
+
+def test_summary_is_short(report: Report) -> None:
+    text = markdown(report)
+    assert len(text.encode()) < 32_000
+    assert text.startswith(f"## {words.headline(report)}\n")
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len(rows) == (len(report.levels) + 2 if report.levels else 0)
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} <= {len(words.HEADERS) + 1}
+
+
+def test_summary_of_what_others_wrote_is_only_text() -> None:
+    text = markdown(hostile())
+    assert not re.search(r"(?<!\\)[<>`\[]|\n\| !", text)
+    assert "alert(1)" in text
+
+
+@pytest.mark.parametrize(
+    ("told", "text"),
+    [
+        (words.percent(0.9499), "94.9 %"),
+        (words.percent(0.95), "95 %"),
+        (words.percent(1), "100 %"),
+        (words.milliseconds(4.26), "4.3 ms"),
+        (words.milliseconds(999.4), "999 ms"),
+        (words.milliseconds(999.5), "1 s"),
+        (words.size(1023.6 * 2**20), "1 GiB"),
+        (words.size(0), "0 MiB"),
+        (words.size(None), "—"),
+        (words.count(1), "1 session"),
+        (words.count(0), "0 sessions"),
+    ],
+)
+def test_words(told: str, text: str) -> None:
+    assert told == text
