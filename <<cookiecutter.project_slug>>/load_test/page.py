@@ -12,6 +12,7 @@ from .report import Level, Report
 
 MOST_POINTS = 120  # of a timeline
 FAR = 4  # a limit that is so many times above what was used is told in words
+ABOVE, BELOW = -6, 16  # a label and its line
 AGES = "Of 100 answers 50 are here within p50 of their scheduled time, 95 in p95, 99 in p99."
 SHARES = "The lowest share of any session in any window. What never came is late."
 PEAKS = "The most that was in use; with 0 sessions, by the idle container."
@@ -21,7 +22,6 @@ def render(report: Report) -> str:
     """Below 300 kB, whatever the report holds."""
     template = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, trim_blocks=True, undefined=StrictUndefined)
-    schema = Report.model_json_schema()
     level = chosen(report)
     return environment.from_string(template).render(
         report=report,
@@ -32,7 +32,7 @@ def render(report: Report) -> str:
         by_sessions=[*by_sessions(report)] if level else [],
         by_seconds=[*by_seconds(report, level)] if level and level.timeline else [],
         remarks=[*remarks(report)],
-        definitions={"Report": schema, **schema["$defs"]},
+        schema=Report.model_json_schema(),
     )
 
 
@@ -98,7 +98,7 @@ def by_seconds(report: Report, level: Level) -> Iterator[Plot]:
 def ages(caption: str, rows: list[Row], lines: list[Line], limit: float) -> Plot:
     known = [value for line in lines for value in line.values if value is not None]
     up = plot.logarithmic([*known, limit])
-    limits = [Limit(limit, f"on time within {words.milliseconds(limit)}")]
+    limits = [(limit, f"on time within {words.milliseconds(limit)}", ABOVE)]
     return Plot("Latency", caption, rows, lines, words.milliseconds, up, limits)
 
 
@@ -106,7 +106,7 @@ def shares(caption: str, rows: list[Row], values: list[float | None], report: Re
     least = report.objectives.on_time_share
     lowest = min(value for value in (least, *values) if value is not None)
     up = plot.linear(max(low for low in (0, 0.5, 0.8, 0.9) if low < lowest or not low), 1)
-    limits = [Limit(least, f"objective {words.percent(least)}", below=True)]
+    limits = [(least, f"objective {words.percent(least)}", BELOW)]
     return Plot("On time", caption, rows, [Line("share", "a", values)], words.percent, up, limits)
 
 
@@ -116,12 +116,12 @@ def memory(caption: str, rows: list[Row], lines: list[Line], report: Report) -> 
     if not known:
         return
     fits = [level.memory.fits_bytes or 0 for level in report.levels if level.memory][-1]
-    free, limits = report.objectives.headroom, []
+    free, limits = report.objectives.headroom, list[Limit]()
     if fits > FAR * max(known):
         caption += f" {words.size(fits)} fit, far above."
     elif fits:
-        kept = Limit((1 - free) * fits, f"{words.percent(free)} kept free", below=True)
-        limits = [Limit(fits, f"{words.size(fits)} fit"), kept]
-    top = 1.06 * max([2**20, *known, *(limit.value for limit in limits)])
+        limits.append((fits, f"{words.size(fits)} fit", ABOVE))
+        limits.append(((1 - free) * fits, f"{words.percent(free)} kept free", BELOW))
+    top = 1.06 * max([2**20, *known, *(limit for limit, *_ in limits)])
     up = plot.linear(0, top, 2**30 if top > 2**31 else 2**20)
     yield Plot("Memory", caption, rows, lines, words.size, up, limits)

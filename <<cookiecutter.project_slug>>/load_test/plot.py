@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from .report import Verdict
@@ -16,17 +15,8 @@ MARKS = {
     "invalid": "m-4-4h8v8h-8z",
 }
 
-
-class Axis(NamedTuple):
-    low: float
-    high: float
-    ticks: Sequence[float]
-    scale: Callable[[float], float] = float
-
-    def part(self, value: float) -> float:
-        """0 for `low`, 1 for `high`."""
-        low, high = self.scale(self.low), self.scale(self.high)
-        return (self.scale(max(value, self.low)) - low) / (high - low)
+type Axis = tuple[Callable[[float], float], Sequence[float]]  # from 0 to 1 along it, and its ticks
+type Limit = tuple[float, str, int]  # with a label, so far below its line
 
 
 def nice(value: float) -> float:
@@ -39,16 +29,18 @@ def linear(low: float, high: float, unit: float = 1, least: float = 0) -> Axis:
     """Its ticks are nice in this unit, and at least so many units apart."""
     step = max(nice((high - low) / unit / 5), least) * unit
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return Axis(low, high, [step * number for number in range(first, last + 1)])
+    ticks = [step * number for number in range(first, last + 1)]
+    return lambda value: (value - low) / (high - low), ticks
 
 
 def logarithmic(values: Sequence[float]) -> Axis:
     """Because levels that fail are often a hundred times slower than those that hold."""
-    ticks = [1 / nice(1 / max(min(values), 0.1))]
-    while ticks[-1] < max(values) or len(ticks) == 1:
+    low = 1 / nice(1 / max(min(values), 0.1))
+    ticks = [low, nice(low * 1.1)]
+    while ticks[-1] < max(values):
         ticks.append(nice(ticks[-1] * 1.1))
     named = ticks if len(ticks) < 10 else [tick for tick in ticks if f"{tick:e}".startswith("1")]
-    return Axis(ticks[0], ticks[-1], named, math.log)
+    return lambda value: math.log(max(value, low) / low) / math.log(ticks[-1] / low), named
 
 
 class Row(NamedTuple):
@@ -67,14 +59,7 @@ class Line(NamedTuple):
     values: Sequence[float | None]
 
 
-class Limit(NamedTuple):
-    value: float
-    label: str
-    below: bool = False
-
-
-@dataclass(frozen=True)
-class Plot:
+class Plot(NamedTuple):
     title: str
     caption: str
     rows: Sequence[Row]
@@ -88,32 +73,32 @@ class Plot:
         return linear(0, max([1, *(row.at for row in self.rows)]), least=1)
 
     def x(self, value: float) -> float:
-        return round(LEFT + (RIGHT - LEFT) * self.across.part(value), 1)
+        return round(LEFT + (RIGHT - LEFT) * self.across[0](value), 1)
 
     def y(self, value: float) -> float:
-        return round(BOTTOM - (BOTTOM - TOP) * self.up.part(value), 1)
+        return round(BOTTOM - (BOTTOM - TOP) * self.up[0](value), 1)
 
-    def points(self, line: Line) -> list[tuple[Row, float | None]]:
-        heights = (None if value is None else self.y(value) for value in line.values)
-        return list(zip(self.rows, heights, strict=True))
+    def points(self, line: Line) -> list[tuple[Verdict | None, str, float | None]]:
+        known = [None if value is None else self.y(value) for value in line.values]
+        rows = zip(self.rows, known, strict=True)
+        return [(row.verdict, f"{self.x(row.at)} {y}", y) for row, y in rows]
 
     def path(self, line: Line) -> str:
         """After a gap it begins anew, with a dot."""
         drawn, gap = "", True
-        for row, y in self.points(line):
-            if row.verdict != "invalid":
-                place = f"{self.x(row.at)} {y}"
+        for verdict, place, y in self.points(line):
+            if verdict != "invalid":
                 drawn += "" if y is None else f"M{place}h0" if gap else f"L{place}"
                 gap = y is None
         return drawn
 
     def marks(self, line: Line, verdict: Verdict) -> str:
-        found = [(row.at, y) for row, y in self.points(line) if row.verdict == verdict and y]
-        return "".join(f"M{self.x(at)} {y}{MARKS[verdict]}" for at, y in found)
+        found = [place for its, place, y in self.points(line) if its == verdict and y]
+        return "".join(f"M{place}{MARKS[verdict]}" for place in found)
 
     def names(self) -> list[tuple[float, Line]]:
         """How high the name of each line stands, near its end, where there are several."""
-        known = [([y for _, y in self.points(line) if y], line) for line in self.lines]
+        known = [([y for *_, y in self.points(line) if y], line) for line in self.lines]
         ends = [(ys[-1], line) for ys, line in known if ys and line.style != "beyond"]
         ends.sort(key=lambda end: -end[0])
         placed: list[tuple[float, Line]] = []

@@ -16,7 +16,7 @@ def markdown(report: Report) -> str:
         rows[MOST_ROWS:] = [["…"] * len(words.HEADERS)]
     table = [words.HEADERS, ["---:", ":---", *["---:"] * (len(words.HEADERS) - 2)], *rows]
     parts = [
-        f"## {words.headline(report)}",
+        f"## {plain(words.headline(report))}",
         plain(report.sentence),
         items("What to set", report.advice),
         "\n".join(f"| {' | '.join(row)} |" for row in table) if rows else "",
