@@ -78,7 +78,8 @@ LANGUAGES: dict[str, Callable[[Path], None]] = {
     **{".py": python, ".toml": toml, ".json": json_, ".yml": yaml_, ".yaml": yaml_},
     **{"Dockerfile": dockerfile, ".sh": shell, ".c": c, ".jpg": picture, ".md": plain},
     **{".env.example": environment, ".python-version": plain, "LICENSE": plain},
-    **{".html": jinja, ".mp4": video, ".dockerignore": plain, ".gitattributes": plain, ".gitignore": plain},
+    **{".html": jinja, ".mp4": video},
+    **{".dockerignore": plain, ".gitattributes": plain, ".gitignore": plain},
 }
 
 
