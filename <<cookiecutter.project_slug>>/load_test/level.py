@@ -106,7 +106,7 @@ class Bench:
         await self._free()
         (trace,) = (await exercise(self._traffic, 1, SETTLE_SECONDS)).traces
         if trace.refused or trace.errors:
-            why = "there is no room" if trace.refused else trace.errors[0]
+            why = (trace.refused + trace.errors)[0]
             raise LoadTestError(f"not even one session is served: {why}")
         since = await self._free()
         await asyncio.sleep(IDLE_SECONDS)
@@ -127,7 +127,7 @@ class Bench:
         found: dict[str, Any] = {
             "frames": measure(done.traces, done.begin, measured, objectives.window_seconds, limit),
             "memory": self._used(plan.sessions, [bytes_ for _, bytes_ in used]),
-            "refusals": sum(trace.refused for trace in done.traces),
+            "refusals": sum(len(trace.refused) for trace in done.traces),
             "errors": errors(before, after, done.traces),
             "restarts": int(growth(before, after, "byoc_worker_restarts_total")),
             "health": health(self._scraper, done),

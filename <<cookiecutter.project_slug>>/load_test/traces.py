@@ -20,7 +20,7 @@ class Trace:
     sent or not; `arrived`, by its number, when it was first seen, if it was.
 
     `foreign`, `repeated` and `frozen_seconds` are None where pictures can't be told apart.
-    `refused` and `errors` are what the caller met.
+    `refused` and `errors` are what the caller met, in words.
     """
 
     scheduled: list[float] = field(default_factory=list)
@@ -29,7 +29,7 @@ class Trace:
     foreign: int | None = None
     repeated: int | None = None
     frozen_seconds: float | None = None
-    refused: int = 0
+    refused: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
     def ages(self, begin: float, end: float) -> list[float]:

@@ -63,8 +63,8 @@ class Session:
             try:
                 await self._send()
                 self.trace.arrived[number] = self._loop.time()
-            except RefusedError:
-                self.trace.refused += 1
+            except RefusedError as error:
+                self.trace.refused.append(str(error))
                 await self._wait(AGAIN_SECONDS)
             except CallError as error:
                 self.trace.errors.append(str(error))

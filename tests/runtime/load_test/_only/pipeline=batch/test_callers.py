@@ -97,9 +97,9 @@ def test_at_a_rate_what_was_never_sent_is_missing() -> None:
 
 @pytest.mark.parametrize(
     ("error", "refused", "errors"),
-    [(RefusedError("full"), 3, []), (CallError("broken"), 0, ["broken"] * 3)],
+    [(RefusedError("full"), ["full"] * 3, []), (CallError("broken"), [], ["broken"] * 3)],
 )
-def test_refusals_are_no_errors(error: CallError, refused: int, errors: list[str]) -> None:
+def test_refusals_are_no_errors(error: CallError, refused: list[str], errors: list[str]) -> None:
     left = [error] * 3
 
     async def send() -> None:
