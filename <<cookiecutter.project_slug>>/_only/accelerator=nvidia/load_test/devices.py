@@ -125,8 +125,9 @@ class Devices(MemoryWatch):
                 pynvml.nvmlShutdown()
 
     def _handles(self) -> Iterator[Any]:
-        for self._asked in self._uuids:
-            yield pynvml.nvmlDeviceGetHandleByUUID(self._asked)
+        for uuid in self._uuids:
+            self._asked = uuid
+            yield pynvml.nvmlDeviceGetHandleByUUID(uuid)
 
     def _read(self) -> list[Any]:
         version = pynvml.nvmlMemory_v2 if self.source == "NVML" else None
