@@ -75,11 +75,10 @@ async def run(options: Namespace, target: Target, traffic: Traffic) -> Report:
             with Progress(report) as progress:
                 await bench.warm_up()
                 report.age_by = traffic.age_by
-                report.notes += traffic.notes
                 while plan := next_level(report):
                     progress.begin(plan)
                     report.levels.append(await bench.run(plan, options.seconds))
-                    report.notes = [memory.note] if memory.note else []
+                    report.notes = [*traffic.notes, *filter(None, [memory.note])]
                     conclude(report, UNIT)
                     write(report, options.report)
                     progress.end()

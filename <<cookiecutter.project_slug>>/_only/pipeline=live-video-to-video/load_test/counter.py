@@ -17,7 +17,7 @@ CELLS = BITS + 2
 HEIGHT = 16  # a row is so small a part of the picture's height
 WHITE, BLACK, GREY = 235, 16, 128
 LEAST_CONTRAST = 40  # between white and black
-MOST = 1 << 16
+MOST = 65_536
 
 type Grid = NDArray[np.uint8]
 
