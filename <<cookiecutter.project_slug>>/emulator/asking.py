@@ -14,7 +14,6 @@ from aiohttp import (
 )
 
 SOON = ClientTimeout(total=10)
-FOREVER = ClientTimeout(total=None)
 MOST_WORDS = 1000
 NO_ROOM = (429, 503)
 
@@ -41,7 +40,8 @@ def bearer(token: str) -> Headers:
 
 def client() -> ClientSession:
     """Orchestrators sign their certificates themselves (contract §1.1)."""
-    return ClientSession(connector=TCPConnector(limit=0, ssl=False), timeout=FOREVER)
+    forever = ClientTimeout(total=None)
+    return ClientSession(connector=TCPConnector(limit=0, ssl=False), timeout=forever)
 
 
 @asynccontextmanager
@@ -57,8 +57,7 @@ async def asking(
         async with http.request(method, url, **options) as answer:
             if answer.status >= 300:
                 words = " ".join((await answer.text(errors="replace")).split())[:MOST_WORDS]
-                kind = RefusedError if answer.status in NO_ROOM else CallError
-                raise kind(f"{who} refuses: {answer.status} {words}")
+                raise (RefusedError if answer.status in NO_ROOM else CallError)(f"{who} refuses: {answer.status} {words}")
             yield answer
     except TimeoutError:
         raise CallError(f"{who} does not answer in time") from None

@@ -4,7 +4,6 @@ import asyncio
 import mimetypes
 from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -107,14 +106,13 @@ class Traffic:
         guessed, _ = mimetypes.guess_type(self._path)
         self._headers = {"Content-Type": options.content_type or guessed or BYTES}
         self._options = options
-        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._http = await self._stack.enter_async_context(client())
+        self._http = client()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
+        await self._http.close()
 
     def __str__(self) -> str:
         return f"{self._path}: {len(self._body)} bytes of {self._headers['Content-Type']}"

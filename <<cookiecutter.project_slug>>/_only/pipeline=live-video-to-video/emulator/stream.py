@@ -160,31 +160,22 @@ async def show_data(http: ClientSession, url: str) -> None:
 
 
 @asynccontextmanager
-async def open_here(http: ClientSession, options: Namespace) -> AsyncIterator[dict[str, str]]:
-    """Channels of our own."""
-    async with (
-        TrickleServer(options.host, remembers=True) as server,
-        open_at(server, http, options) as urls,
-    ):
-        yield urls
-
-
-@asynccontextmanager
-async def open_at(
-    server: TrickleServer, http: ClientSession, options: Namespace
+async def open_here(
+    http: ClientSession, options: Namespace, remembers: bool = True
 ) -> AsyncIterator[dict[str, str]]:
-    """Channels of this server, whose stream is stopped at the end."""
+    """Channels of our own, whose stream is stopped at the end."""
     headers = {"X-Stream-Id": options.id, **bearer(options.token)}
-    names = {name: uuid.uuid4().hex for name in CHANNELS}
-    urls = {name: server.create(channel) for name, channel in names.items()}
-    body, who = {"params": options.params, **urls}, "the container"
-    await ask(http, who, f"{options.url}/stream/start", json=body, headers=headers)
-    try:
-        await heard(server, names["subscribe_url"])
-        yield {CHANNELS[name]: url for name, url in urls.items()}
-    finally:
-        with suppress(CallError):  # it is as good as stopped
-            await ask(http, who, f"{options.url}/stream/stop", headers=headers)
+    async with TrickleServer(options.host, remembers=remembers) as server:
+        names = {name: uuid.uuid4().hex for name in CHANNELS}
+        urls = {name: server.create(channel) for name, channel in names.items()}
+        body, who = {"params": options.params, **urls}, "the container"
+        await ask(http, who, f"{options.url}/stream/start", json=body, headers=headers)
+        try:
+            await heard(server, names["subscribe_url"])
+            yield {CHANNELS[name]: url for name, url in urls.items()}
+        finally:
+            with suppress(CallError):  # it is as good as stopped
+                await ask(http, who, f"{options.url}/stream/stop", headers=headers)
 
 
 async def heard(server: TrickleServer, channel: str) -> None:
@@ -242,12 +233,6 @@ def arrivals(received: Received) -> Times:
     }
 
 
-def measure(shown: Times, received: Received) -> list[float]:
-    """How late each picture came back, in seconds, smallest first."""
-    came = arrivals(received)
-    return sorted(came[picture] - moment for picture, moment in shown.items() if picture in came)
-
-
 def main() -> None:
     parser = ArgumentParser("python -m emulator.stream", description=__doc__)
     parser.add_argument("clip", help="a file with H.264 video")
@@ -279,7 +264,9 @@ def main() -> None:
         sys.exit("nothing came back: the events and the container's log say why")
     output = io.BytesIO(b"".join(data for _, data in received))
     copy(output, options.result, options.result)
-    late = [f"{1000 * seconds:.0f} ms" for seconds in measure(shown, received)]
+    came = arrivals(received)
+    seconds = sorted(came[picture] - shown[picture] for picture in shown.keys() & came)
+    late = [f"{1000 * each:.0f} ms" for each in seconds]
     p50, p99 = late[len(late) // 2], late[len(late) * 99 // 100]
     print(f"{len(shown)} frames in, {len(late)} out, {p50} later (p99: {p99})")
     if cut:

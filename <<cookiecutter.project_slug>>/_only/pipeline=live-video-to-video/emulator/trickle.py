@@ -248,8 +248,7 @@ class TrickleServer:
         return answer
 
     async def _first_chunk(self, request: web.Request, segment: Segment) -> bytes:
-        """Contract §4.1: waited for without limit; empty if the body or the segment has ended,
-        so that what is sent to a finished one is ignored."""
+        """Contract §4.1: without limit; empty when the body or the segment has ended."""
         reading = asyncio.create_task(request.content.readany())
         closing = asyncio.create_task(segment.wait_closed())
         closing.add_done_callback(lambda _: reading.cancel())
@@ -301,8 +300,7 @@ class TrickleServer:
 
 
 def _index(request: web.Request, channel: Channel, lowest: int) -> int:
-    """Contract §4.1: 400 if it is no number of 64 bits; the connection drops if it has no
-    meaning."""
+    """Contract §4.1: 400 if it is no number of 64 bits, dropped if it has no meaning."""
     text = request.match_info["index"]
     if not re.fullmatch("[+-]?[0-9]{1,19}", text) or not -(2**63) <= (index := int(text)) < 2**63:
         raise web.HTTPBadRequest(text="Invalid idx")

@@ -8,7 +8,7 @@ import random
 from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -24,8 +24,7 @@ from .words import Unit
 from emulator.asking import SOON, CallError, RefusedError, client
 from emulator.door import add_options as add_door_options
 from emulator.door import open_stream
-from emulator.stream import Received, arrivals, json_object, open_at, subscribe
-from emulator.trickle import TrickleServer
+from emulator.stream import Received, arrivals, json_object, open_here, subscribe
 
 UNIT: Unit = "frame"
 LIMIT_MS = 500
@@ -178,17 +177,13 @@ class Traffic:
         self.by_counter: bool | None = None
         self._first = random.randrange(MOST - options.most)
         self._options = options
-        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Raises OSError when there is no such address to listen at."""
-        server = TrickleServer(self._options.host)
-        self.http = await self._stack.enter_async_context(client())
-        self._server = await self._stack.enter_async_context(server)
+        self.http = client()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
+        await self.http.close()
 
     def __str__(self) -> str:
         return str(self.clip)
@@ -199,10 +194,10 @@ class Traffic:
         return [Session(self, number, self._options) for number in numbers]
 
     def open(self, options: Namespace) -> Any:
-        """The channels of one more session."""
+        """The channels of one more session. Raises OSError when there is no such host."""
         if options.orchestrator:
             return open_stream(self.http, options)
-        return open_at(self._server, self.http, options)
+        return open_here(self.http, options, remembers=False)
 
     async def traces(self, sessions: Sequence[Session], begin: float, end: float) -> list[Trace]:
         """What they have met: their output is decoded now, where that disturbs nobody."""
