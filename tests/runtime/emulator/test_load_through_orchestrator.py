@@ -5,10 +5,9 @@ import sys
 from pathlib import Path
 
 from emulator.container import DEADLINE_SECONDS, Container
-from load_test.report import Report
-
 from harness import ROOT
 from known import run_known_server
+from load_test.report import Report
 from orchestrator.server import OrchestratorServer, run_orchestrator
 
 TOKEN = "a token"

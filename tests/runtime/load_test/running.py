@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from emulator.container import DEADLINE_SECONDS
-from load_test.report import Report
-
 from harness import ROOT
+from load_test.report import Report
 
 SUITE = Path(__file__).parent
 

@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 
 from emulator.container import DEADLINE_SECONDS, eventually
-from load_test.report import Report
-
 from harness import ROOT
+from load_test.report import Report
 from running import load_test, report, run_load_test, verdicts
 from workload import CAPACITY, PATIENT, SLOW, sample
 
@@ -164,7 +163,10 @@ def free_port() -> int:
     ("options", "words"),
     [
         (["--url", "http://127.0.0.1:{port}"], "can't be asked at http://127.0.0.1:8001"),
-        (["--url", "http://127.0.0.1:1", "--ops", "http://127.0.0.1:{port}"], "http://127.0.0.1:{port}"),
+        (
+            ["--url", "http://127.0.0.1:1", "--ops", "http://127.0.0.1:{port}"],
+            "http://127.0.0.1:{port}",
+        ),
         (["--set", "BYOC_PORT=high"], "BYOC_PORT='high'"),
         (["--set", "PORT=1"], "'PORT=1': must be BYOC_NAME=VALUE"),
         (["--image", "a", "--url", "http://b"], "give one of --image, --url and --orchestrator"),
@@ -174,9 +176,7 @@ def free_port() -> int:
         (["nowhere"], "nowhere: No such file or directory"),
     ],
 )
-def test_what_can_not_be_measured_is_told(
-    tmp_path: Path, options: list[str], words: str
-) -> None:
+def test_what_can_not_be_measured_is_told(tmp_path: Path, options: list[str], words: str) -> None:
     """In a line, with the name of what is to be mended."""
     port = str(free_port())
     given = [option.replace("{port}", port) for option in options]

@@ -26,9 +26,7 @@ class Clock(selectors.DefaultSelector):
         return super().select(0)
 
 
-def simulate(
-    send: Callable[[], Awaitable[None]], *, every: float | None, seconds: float
-) -> Trace:
+def simulate(send: Callable[[], Awaitable[None]], *, every: float | None, seconds: float) -> Trace:
     """What one caller meets in so many simulated seconds."""
     clock = Clock()
 

@@ -11,10 +11,9 @@ import pytest
 from av import VideoFrame
 from numpy.typing import NDArray
 
+from harness import DATA
 from load_test.clip import Clip, SampleError
 from load_test.counter import MOST, Counter, draw, read
-
-from harness import DATA
 from streaming import BUNNY
 
 CASES = [Counter(0, 0), Counter(MOST - 1, MOST - 1), Counter(0x5555, 0xAAAA), Counter(7, 131)]
@@ -53,9 +52,7 @@ def test_what_is_drawn_is_read(counter: Counter, size: tuple[int, int]) -> None:
     ],
     ids=["inverted", "brighter", "darker", "half the size", "other colors", "twice the size"],
 )
-def test_it_survives_what_models_do(
-    counter: Counter, change: Callable[[Picture], Picture]
-) -> None:
+def test_it_survives_what_models_do(counter: Counter, change: Callable[[Picture], Picture]) -> None:
     assert read(changed(pictured(counter), change)) == counter
 
 
