@@ -16,7 +16,7 @@ MARKS = {
 }
 
 type Axis = tuple[Callable[[float], float], Sequence[float]]  # from 0 to 1 along it, and its ticks
-type Limit = tuple[float, str, int]  # with a label, so far below its line
+type Limit = tuple[float, str, int]  # with a label, and how far below the line it stands
 
 
 def nice(value: float) -> float:
