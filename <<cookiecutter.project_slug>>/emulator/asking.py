@@ -57,7 +57,8 @@ async def asking(
         async with http.request(method, url, **options) as answer:
             if answer.status >= 300:
                 words = " ".join((await answer.text(errors="replace")).split())[:MOST_WORDS]
-                raise (RefusedError if answer.status in NO_ROOM else CallError)(f"{who} refuses: {answer.status} {words}")
+                kind = RefusedError if answer.status in NO_ROOM else CallError
+                raise kind(f"{who} refuses: {answer.status} {words}")
             yield answer
     except TimeoutError:
         raise CallError(f"{who} does not answer in time") from None

@@ -36,10 +36,8 @@ CHANNELS = {
     "data_url": "data_url",
 }
 LISTEN_SECONDS, LOOK_SECONDS = 30, 0.02
-END_SECONDS = 60
-LAST_WORDS_SECONDS = 3
-PACKET_BYTES = 188
-CLOCK = 90_000
+END_SECONDS, LAST_WORDS_SECONDS = 60, 3
+PACKET_BYTES, CLOCK = 188, 90_000
 # Tables stand before keyframes and nowhere else: there a segment begins.
 MPEGTS_OPTIONS = {"pat_period": "86400"}
 
@@ -265,10 +263,9 @@ def main() -> None:
     output = io.BytesIO(b"".join(data for _, data in received))
     copy(output, options.result, options.result)
     came = arrivals(received)
-    seconds = sorted(came[picture] - shown[picture] for picture in shown.keys() & came)
-    late = [f"{1000 * each:.0f} ms" for each in seconds]
-    p50, p99 = late[len(late) // 2], late[len(late) * 99 // 100]
-    print(f"{len(shown)} frames in, {len(late)} out, {p50} later (p99: {p99})")
+    ages = sorted(came[picture] - shown[picture] for picture in shown.keys() & came)
+    p50, p99 = (f"{1000 * ages[len(ages) * part // 100]:.0f} ms" for part in (50, 99))
+    print(f"{len(shown)} frames in, {len(ages)} out, {p50} later (p99: {p99})")
     if cut:
         sys.exit("the container has ended the stream before the end of the clip")
 

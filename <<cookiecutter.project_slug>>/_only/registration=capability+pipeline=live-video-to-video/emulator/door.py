@@ -33,9 +33,8 @@ async def open_stream(http: ClientSession, options: Namespace) -> AsyncIterator[
     url, body = f"{options.orchestrator}/ai/stream/start", {"params": options.params}
     who = f"the orchestrator, asked for {options.capability},"
     async with asking(http, who, url, json=body, headers=start) as answer:
-        named = {name: f"X-{name.replace('_', '-')}" for name in CHANNELS}
-        paths = {name: urlsplit(answer.headers[header]).path for name, header in named.items()}
-    channels = {name: f"{options.orchestrator}{path}" for name, path in paths.items()}
+        urls = {name: answer.headers[f"X-{name.replace('_', '-')}"] for name in CHANNELS}
+    channels = {name: f"{options.orchestrator}{urlsplit(url).path}" for name, url in urls.items()}
     keeping = asyncio.create_task(keep_alive(http, channels["control_url"]))
     try:
         yield channels
