@@ -2,11 +2,9 @@
 
 import asyncio
 import json
-import shlex
 import sys
 import tempfile
 from argparse import Namespace
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,7 +25,6 @@ from .traffic import UNIT, SampleError, Traffic
 from emulator.asking import CallError
 from emulator.container import StartError
 
-GIBIBYTE = 1024**3
 NOT_MEASURED, INTERRUPTED = 2, 130
 
 
@@ -44,7 +41,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except StartError as error:
-        return fail(f"the container does not start: {last_line(error.log)}")
+        return fail(f"the container does not start: {error}")
     except HTTPError as error:
         return fail(f"the container can't be asked at {options.ops} (see --ops): {error}")
     except (CallError, LoadTestError, OSError, SampleError) as error:
@@ -55,51 +52,41 @@ def main() -> int:
 async def run(options: Namespace, target: Target, traffic: Traffic) -> Report:
     """The report is written as each level ends. Raises what `main` tells of."""
     options.url = target.jobs
-    fits = int(options.memory_gib * GIBIBYTE) if options.memory_gib else None
+    report = Report(
+        started=datetime.now(UTC),
+        target=target.words,
+        sample=str(traffic),
+        objectives=options.objectives,
+        most=options.most,
+        only=options.sessions,
+    )
     with (
         Scraper(target.ops) as scraper,
         watch_memory(scraper, target.root, target.here) as memory,
+        Progress(report) as progress,
     ):
+        report.device = memory.device
         async with traffic:
-            report = Report(
-                started=datetime.now(UTC),
-                command=shlex.join(["python", "-m", "load_test", *sys.argv[1:]]),
-                target=target.words,
-                sample=str(traffic),
-                objectives=options.objectives,
-                most=options.most,
-                only=options.sessions,
-                device=memory.device,
-            )
-            bench = Bench(traffic, scraper, memory, report.objectives, fits)
-            with Progress(report) as progress:
-                await bench.warm_up()
-                report.age_by = traffic.age_by
-                while plan := next_level(report):
-                    progress.begin(plan)
-                    report.levels.append(await bench.run(plan, options.seconds))
-                    report.notes = [*traffic.notes, *filter(None, [memory.note])]
-                    conclude(report, UNIT)
-                    write(report, options.report)
-                    progress.end()
+            bench = Bench(traffic, scraper, memory, report.objectives, options.memory_bytes)
+            await bench.warm_up()
+            report.age_by = traffic.age_by
+            while plan := next_level(report):
+                progress.begin(plan)
+                report.levels.append(await bench.run(plan, options.seconds))
+                report.notes = [*traffic.notes, *filter(None, [memory.note])]
+                conclude(report, UNIT)
+                write(report, options.report)
+                progress.end()
     return report
 
 
 def write(report: Report, folder: Path) -> None:
     """At once: whoever reads meanwhile finds the old files or the new ones, whole."""
-    forms: dict[str, Callable[[Report], str]] = {
-        "report.json": lambda report: report.model_dump_json(indent=1),
-        "report.html": render,
-        "report.md": markdown,
-    }
-    for name, form in forms.items():
-        draft = folder / f".{name}"
-        draft.write_text(form(report), encoding="utf-8")
-        draft.replace(folder / name)
-
-
-def last_line(log: str) -> str:
-    return (log.splitlines() or ["it says nothing"])[-1]
+    forms = {"json": report.model_dump_json(indent=1), "html": render(report)}
+    for form, text in {**forms, "md": markdown(report)}.items():
+        draft = folder / f".report.{form}"
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(folder / f"report.{form}")
 
 
 def fail(words: str) -> int:

@@ -4,7 +4,8 @@ import asyncio
 import math
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from .judge import judge
 from .memory import MemoryWatch
@@ -29,47 +30,40 @@ class LoadTestError(Exception):
     """One line that says why nothing can be measured."""
 
 
-class Exercise(NamedTuple):
-    """What sessions met: asked for at `asked`, over at `over`, measured between `begin` and `end`.
+class Exercise:
+    """Sessions, asked for at `asked`, measured from `begin` until `end`, over at `over`.
 
     Seconds of time.monotonic(), which is the event loop's clock. `late` are those by which the load
     test itself was late meanwhile.
     """
 
-    traces: list[Trace]
-    late: list[float]
-    asked: float
-    begin: float
-    end: float
-    over: float
+    def __init__(self) -> None:
+        self.late: list[float] = []
 
-
-async def exercise(traffic: Traffic, sessions: int, seconds: float) -> Exercise:
-    """As soon as one session gets no answer there is nothing to be measured: `begin` is `end`."""
-    running = await traffic.prepare(sessions)
-    late: list[float] = []
-    asked = time.monotonic()
-    tasks = [asyncio.create_task(session.run()) for session in running]
-    try:
-        await all_answered(running)
-        if any(session.trace.refused or session.trace.errors for session in running):
-            seconds = 0
-        else:
-            await asyncio.sleep(SETTLE_SECONDS)
-        begin = time.monotonic()
-        end = begin + seconds
-        while (due := time.monotonic() + TICK_SECONDS) < end and not all(t.done() for t in tasks):
-            await asyncio.sleep(TICK_SECONDS)
-            late.append(time.monotonic() - due)
-    finally:
-        for session in running:
-            session.end()
-    _, lasting = await asyncio.wait(tasks, timeout=LAST_SECONDS)
-    for task in lasting:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    over = time.monotonic()
-    return Exercise(await traffic.traces(running, begin, end), late, asked, begin, end, over)
+    async def run(self, traffic: Traffic, count: int, seconds: float) -> None:
+        """As soon as one session gets no answer there is nothing to measure: `begin` is `end`."""
+        sessions = await traffic.prepare(count)
+        self.asked = time.monotonic()
+        tasks = [asyncio.create_task(session.run()) for session in sessions]
+        try:
+            await all_answered(sessions)
+            failed = any(session.trace.refused or session.trace.errors for session in sessions)
+            await asyncio.sleep(0 if failed else SETTLE_SECONDS)
+            self.begin = time.monotonic()
+            self.end = self.begin + (0 if failed else seconds)
+            while time.monotonic() < self.end and not all(task.done() for task in tasks):
+                due = time.monotonic() + TICK_SECONDS
+                await asyncio.sleep(TICK_SECONDS)
+                self.late.append(time.monotonic() - due)
+        finally:
+            for session in sessions:
+                session.end()
+        _, lasting = await asyncio.wait(tasks, timeout=LAST_SECONDS)
+        for task in lasting:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.over = time.monotonic()
+        self.traces = await traffic.traces(sessions, self.begin, self.end)
 
 
 async def all_answered(sessions: Sequence[Session]) -> None:
@@ -82,84 +76,81 @@ async def all_answered(sessions: Sequence[Session]) -> None:
             session.trace.errors.append(f"no answer within {START_SECONDS} s")
 
 
+@dataclass
 class Bench:
-    """Runs levels on one container. `fits_bytes` is the memory that it may use, if not all."""
+    """Runs levels on one container. `fits` is the memory that it may use, `idle` what it uses."""
 
-    def __init__(
-        self,
-        traffic: Traffic,
-        scraper: Scraper,
-        memory: MemoryWatch,
-        objectives: Objectives,
-        fits_bytes: int | None,
-    ) -> None:
-        self._traffic = traffic
-        self._scraper = scraper
-        self._memory = memory
-        self._objectives = objectives
-        total, reserved = memory.sizes
-        self._fits = fits_bytes or (total and total - (reserved or 0))
-        self._idle = 0
+    traffic: Traffic
+    scraper: Scraper
+    memory: MemoryWatch
+    objectives: Objectives
+    fits: int = 0
+    idle: int = 0
 
     async def warm_up(self) -> None:
         """One session, and then none: what is used then is level 0. Raises LoadTestError."""
         await self._free()
-        (trace,) = (await exercise(self._traffic, 1, SETTLE_SECONDS)).traces
-        if trace.refused or trace.errors:
-            why = (trace.refused + trace.errors)[0]
+        warming = Exercise()
+        await warming.run(self.traffic, 1, SETTLE_SECONDS)
+        for why in warming.traces[0].refused + warming.traces[0].errors:
             raise LoadTestError(f"not even one session is served: {why}")
         since = await self._free()
         await asyncio.sleep(IDLE_SECONDS)
-        used = self._memory.used(since.moment, time.monotonic())
-        self._idle = max((bytes_ for _, bytes_ in used), default=0)
+        used = self.memory.used(since.moment, time.monotonic())
+        self.idle = max((bytes_ for _, bytes_ in used), default=0)
 
     async def run(self, plan: Plan, seconds: float) -> Level:
         """A confirmation takes three times as long. Raises LoadTestError."""
         before = await self._free()
-        objectives = self._objectives
-        limit = objectives.limit_ms / 1000 * (1 - objectives.headroom * plan.confirmation)
-        length = seconds * CONFIRMED if plan.confirmation else seconds
-        done = await exercise(self._traffic, plan.sessions, length)
+        goal, done = self.objectives, Exercise()
+        limit = goal.limit_ms / 1000 * (1 - goal.headroom * plan.confirmation)
+        await done.run(
+            self.traffic, plan.sessions, seconds * (CONFIRMED if plan.confirmation else 1)
+        )
         after = await self._healthy(done.over)
         measured = done.end - done.begin
         late = sum(by for by in done.late if by > LATE * limit)
-        used = self._memory.used(done.asked, done.over)
+        used = self.memory.used(done.asked, done.over)
         found: dict[str, Any] = {
-            "frames": measure(done.traces, done.begin, measured, objectives.window_seconds, limit),
+            "frames": measure(done.traces, done.begin, measured, goal.window_seconds, limit),
             "memory": self._used(plan.sessions, [bytes_ for _, bytes_ in used]),
             "refusals": sum(len(trace.refused) for trace in done.traces),
             "errors": errors(before, after, done.traces),
             "restarts": int(growth(before, after, "byoc_worker_restarts_total")),
-            "health": health(self._scraper, done),
+            "health": self._health(done),
             "generator_late_share": round(late / measured, 4) if measured else 0,
         }
-        trouble = self._memory.trouble(done.asked, done.over)
-        verdict, why, reasons = judge(**found, trouble=trouble, objectives=objectives, unit=UNIT)
+        trouble = self.memory.trouble(done.asked, done.over)
+        verdict, why, reasons = judge(**found, trouble=trouble, objectives=goal, unit=UNIT)
+        found |= {"verdict": verdict, "limit": why, "reasons": reasons}
         return Level(
             **plan._asdict(),
             **found,
             seconds=round(measured, 1),
-            verdict=verdict,
-            limit=why,
-            reasons=reasons,
-            processes=processes(self._scraper.between(done.begin, done.end)),
+            processes=processes(self.scraper.between(done.begin, done.end)),
             timeline=timeline(done.traces, done.begin, measured, limit, used),
         )
 
     def _used(self, sessions: int, used: Sequence[int]) -> Memory | None:
         if not used:
             return None
-        peak = max(used)
-        total, reserved = self._memory.sizes
+        total, reserved = self.memory.sizes
         return Memory(
-            source=self._memory.source,
-            idle_bytes=self._idle,
-            peak_bytes=peak,
-            per_session_bytes=max(0, math.ceil((peak - self._idle) / sessions)),
+            source=self.memory.source,
+            idle_bytes=self.idle,
+            peak_bytes=max(used),
+            per_session_bytes=max(0, math.ceil((max(used) - self.idle) / sessions)),
             total_bytes=total,
             reserved_bytes=reserved,
-            fits_bytes=self._fits,
+            fits_bytes=self.fits or (total and total - (reserved or 0)),
             samples=len(used),
+        )
+
+    def _health(self, done: Exercise) -> Health:
+        misses = [each for each in self.scraper.misses if done.asked <= each.moment < done.over]
+        return Health(
+            polls=sum(done.asked <= moment < done.over for moment in self.scraper.polls),
+            misses=[f"after {miss.moment - done.asked:.1f} s: {miss.words}" for miss in misses],
         )
 
     async def _free(self) -> Scrape:
@@ -173,11 +164,11 @@ class Bench:
     async def _healthy(self, since: float) -> Scrape:
         """Its metrics at that time or later, as soon as it is healthy then."""
         deadline = time.monotonic() + FREE_SECONDS
-        while not self._scraper.healthy_since(since):
+        while not self.scraper.healthy_since(since):
             if time.monotonic() > deadline:
-                raise LoadTestError(f"the container is not healthy: {self._scraper.complaint}")
+                raise LoadTestError(f"the container is not healthy: {self.scraper.complaint}")
             await asyncio.sleep(LOOK_SECONDS)
-        return self._scraper.last
+        return self.scraper.last
 
 
 def growth(before: Scrape, after: Scrape, name: str) -> float:
@@ -188,27 +179,18 @@ def growth(before: Scrape, after: Scrape, name: str) -> float:
 
 def errors(before: Scrape, after: Scrape, traces: Sequence[Trace]) -> dict[str, int]:
     """By type, those that came up. Refusals are none of them."""
-    name = "byoc_errors_total"
-    first = before.by(name, "type")
-    found = {kind: int(n - first.get(kind, 0)) for kind, n in after.by(name, "type").items()}
+    first, last = (scrape.by("byoc_errors_total", "type") for scrape in (before, after))
+    found = {kind: int(number - first.get(kind, 0)) for kind, number in last.items()}
     found.pop("capacity", None)
     found["caller"] = sum(len(trace.errors) for trace in traces) - sum(found.values())
     return {kind: number for kind, number in found.items() if number > 0}
 
 
-def health(scraper: Scraper, done: Exercise) -> Health:
-    misses = [miss for miss in scraper.misses if done.asked <= miss.moment < done.over]
-    return Health(
-        polls=sum(done.asked <= moment < done.over for moment in scraper.polls),
-        misses=[f"after {miss.moment - done.asked:.1f} s: {miss.words}" for miss in misses],
-    )
-
-
 def processes(scrapes: Sequence[Scrape]) -> Processes:
     found: dict[str, Any] = {}
     for name, process in (("main", "process"), ("model", "byoc_model_process")):
-        cpu = [(s.moment, s.total(f"{process}_cpu_seconds_total")) for s in scrapes]
-        known = [(moment, seconds) for moment, seconds in cpu if seconds is not None]
+        told = [(s.moment, s.total(f"{process}_cpu_seconds_total")) for s in scrapes]
+        known = [(moment, cpu) for moment, cpu in told if cpu is not None]
         (begin, first), (end, last) = (known[0], known[-1]) if known else ((0, 0), (0, 0))
         resident = [s.total(f"{process}_resident_memory_bytes") or 0 for s in scrapes]
         found[f"{name}_cores"] = round((last - first) / (end - begin), 3) if end > begin else None

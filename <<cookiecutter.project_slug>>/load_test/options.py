@@ -46,6 +46,7 @@ def read_options(description: str | None) -> Namespace:
     options.most = options.sessions or options.most
     host = urlsplit(options.url or options.orchestrator or "").hostname
     options.ops = options.ops or f"http://{host}:{OPS_PORT}"
+    options.memory_bytes = int((options.memory_gib or 0) * 1024**3)
     given = {name: getattr(options, name) for name in OBJECTIVES}
     try:
         options.objectives = Objectives(**given)

@@ -150,7 +150,6 @@ class Report(Part):
 
     version: Literal[1] = 1
     started: AwareDatetime
-    command: str = means("How it was started.")
     target: str = means("What was tested.")
     sample: str = means("What each session sent.")
     age_by: Literal["counter", "time stamp", "answer"] | None = means(
@@ -161,7 +160,7 @@ class Report(Part):
     objectives: Objectives
     most: int = means("The search goes no higher.", ge=1)
     only: int | None = means("The only level asked for; null: the limit is searched.", None)
-    device: str = means("Whose memory is measured.")
+    device: str = means("Whose memory is measured.", "")
     levels: list[Level] = means("In the order in which they ran.", [])
     outcome: Outcome = means(
         "Limit found: a level above the recommended one did not meet the objectives. No limit "

@@ -3,12 +3,11 @@
 import time
 from typing import Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
-from rich.text import Text
 
-from .report import Level, Report
+from .report import Report
 from .search import Plan
 from .words import HEADERS, cells
 
@@ -20,51 +19,37 @@ class Progress:
 
     def __init__(self, report: Report) -> None:
         self._report = report
-        self._console = Console()
-        self._plan: Plan | None = None
-        self._since = time.monotonic()
-        self._live = Live(console=self._console, get_renderable=self._render)
+        self._console = Console(highlight=False, markup=False, soft_wrap=True)
+        self._live = Live(console=self._console, get_renderable=self._table)
+        self._now, self._since = "warming up", time.monotonic()
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._live.start()
         else:
-            self._say("  ".join(HEADERS))
+            self._console.print("  ".join(HEADERS))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._plan = None
-        if self._console.is_terminal:
-            self._live.stop()
+        self._now = ""
+        self._live.stop()
         for words in (self._report.sentence, *self._report.advice, *self._report.notes):
-            self._say(words)
+            self._console.print(words)
 
     def begin(self, plan: Plan) -> None:
-        self._plan, self._since = plan, time.monotonic()
+        self._now = f"{'confirming ' if plan.confirmation else ''}{plan.sessions} at once"
+        self._since = time.monotonic()
 
     def end(self) -> None:
         """The level has ended, and is the report's last one."""
-        self._plan = None
         if not self._console.is_terminal:
             level = self._report.levels[-1]
-            self._say("  ".join([*cells(level), *level.reasons[:1]]))
+            self._console.print("  ".join([*cells(level), *level.reasons[:1]]))
 
-    def _say(self, line: str) -> None:
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-    def _render(self) -> RenderableType:
+    def _table(self) -> Group:
         table = Table(*HEADERS, box=None, pad_edge=False)
         for level in self._report.levels:
             table.add_row(*cells(level), style=STYLES[level.verdict])
-        reasons = [self._reason(level) for level in self._report.levels[-1:]]
-        return Group(table, *reasons, self._now())
-
-    def _reason(self, level: Level) -> Text:
-        return Text("; ".join(level.reasons[:1]), style="dim")
-
-    def _now(self) -> Text:
-        if not self._plan:
-            return Text("warming up" if not self._report.levels else "")
-        kind = "confirming " if self._plan.confirmation else ""
-        seconds = time.monotonic() - self._since
-        return Text(f"{kind}{self._plan.sessions} at once, for {seconds:.0f} s", style="bold")
+        reasons = [reason for level in self._report.levels[-1:] for reason in level.reasons[:1]]
+        now = [f"{self._now}, for {time.monotonic() - self._since:.0f} s"] if self._now else []
+        return Group(table, *reasons, *now)

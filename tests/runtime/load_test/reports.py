@@ -116,7 +116,6 @@ def second(number: int, age: float | None, share: float, gib: float | None) -> S
 def report(outcome: Outcome, levels: Sequence[Level], **rest: object) -> Report:
     told: dict[str, object] = {
         "started": datetime(2026, 11, 20, 9, 30, tzinfo=UTC),
-        "command": "python -m load_test",
         "target": "the container that was started from this repository, directly",
         "sample": "tests/data/bigbuckbunny.mp4, 30 frames a second",
         "age_by": "counter",

@@ -122,7 +122,6 @@ def of_peak(peak: Peak, sessions: int) -> Memory:
 def new_report(most: int = MOST, only: int | None = None) -> Report:
     return Report(
         started=datetime.now(UTC),
-        command="simulated",
         target="simulated",
         sample="frames",
         objectives=OBJECTIVES,
