@@ -14,8 +14,8 @@ MOST_POINTS = 120  # of a timeline
 FAR = 4  # a limit that is so many times above what was used is told in words
 ABOVE, BELOW = -6, 16  # a label and its line
 AGES = "Of 100 answers 50 are here within p50 of their scheduled time, 95 in p95, 99 in p99."
-SHARES = "The lowest share of any session in any window. What never came is late."
-PEAKS = "The most that was in use; with 0 sessions, by the idle container."
+SHARES = "The lowest that one of them had in any window. What never came is late."
+PEAKS = "The most that was in use; at 0, by the idle container."
 
 
 def render(report: Report) -> str:
@@ -23,6 +23,7 @@ def render(report: Report) -> str:
     template = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, trim_blocks=True, undefined=StrictUndefined)
     level = chosen(report)
+    sender = words.SENDER["job" if report.age_by == "answer" else "frame"]
     return environment.from_string(template).render(
         report=report,
         words=words,
@@ -31,7 +32,8 @@ def render(report: Report) -> str:
         levels=[words.cells(each) for each in report.levels],
         by_sessions=[*by_sessions(report)] if level else [],
         by_seconds=[*by_seconds(report, level)] if level and level.timeline else [],
-        remarks=[*remarks(report)],
+        sender=sender,
+        remarks=[*remarks(report, sender)],
         schema=Report.model_json_schema(),
     )
 
@@ -43,14 +45,14 @@ def chosen(report: Report) -> Level | None:
     return [None, *report.levels[-1:], *met][-1]
 
 
-def remarks(report: Report) -> Iterator[str]:
+def remarks(report: Report, sender: str) -> Iterator[str]:
     """Why levels were not met, and why figures are not known."""
     for level in report.levels:
         frames, misses = level.frames, [f"/health {miss}" for miss in level.health.misses]
         ages = {"p50": frames.age_p50, "p95": frames.age_p95, "p99": frames.age_p99}
         unknown = [f"{name} is not known: {age.reason}" for name, age in ages.items() if age.reason]
         if told := [*level.reasons[:3], *misses[:3], *unknown]:
-            yield f"{words.count(level.sessions)}: {'; '.join(told)}."
+            yield f"{words.count(level.sessions, sender)}: {'; '.join(told)}."
 
 
 def by_sessions(report: Report) -> Iterator[Plot]:
