@@ -125,5 +125,5 @@ def memory(caption: str, rows: list[Row], lines: list[Line], report: Report) -> 
         kept = f"{words.size(fits)} fit, {words.percent(free)} is kept free"
         limits += [(fits, kept, ABOVE), ((1 - free) * fits, "", BELOW)]
     top = 1.06 * max([2**20, *known, *(limit for limit, *_ in limits)])
-    up = plot.linear(0, top, 2**30 if top > 2**31 else 2**20)
+    up = plot.linear(0, top, 2**29 if top > 2**29 else 2**20)
     yield Plot("Memory", caption, rows, lines, words.size, up, limits)

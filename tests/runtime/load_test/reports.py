@@ -247,7 +247,7 @@ def hostile() -> Report:
 
 
 def single() -> Report:
-    return report("unfinished", [level(1, (0, 0, None), seconds=1, gib=0)])
+    return report("unfinished", [level(1, (0, 0, None), seconds=1, gib=0, idle=0.93)])
 
 
 def empty() -> Report:
