@@ -16,7 +16,7 @@ from .level import Bench, LoadTestError
 from .options import read_options
 from .page import render
 from .report import Report
-from .scraper import Scraper
+from .scraper import watch_ops
 from .search import exit_code, next_level
 from .summary import markdown
 from .target import Target, open_target
@@ -61,7 +61,7 @@ async def run(options: Namespace, target: Target, traffic: Traffic) -> Report:
         only=options.sessions,
     )
     with (
-        Scraper(target.ops) as scraper,
+        watch_ops(target.ops) as scraper,
         watch_memory(scraper, target.root, target.here) as memory,
         Progress(report) as progress,
     ):

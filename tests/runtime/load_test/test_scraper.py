@@ -2,17 +2,21 @@
 
 import math
 import signal
+import threading
+import time
+from contextlib import AbstractContextManager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
 
 from emulator.container import Container, StartContainer, eventually
-from load_test.scraper import Scraper
+from load_test.scraper import Scraper, watch_ops
 from my_model.errors import ERROR_TYPES
 
 
-def scrape(server: Container) -> Scraper:
-    return Scraper(str(server.ops.base_url))
+def scrape(server: Container) -> AbstractContextManager[Scraper]:
+    return watch_ops(str(server.ops.base_url))
 
 
 def test_the_metrics_are_read_again_and_again(start_server: StartContainer) -> None:
@@ -61,10 +65,31 @@ def test_a_container_that_does_not_answer_in_time_is_missed(start_server: StartC
         assert len(scraper.misses) <= misses + 1
 
 
+class Trickling(BaseHTTPRequestHandler):
+    """Each byte of /health in time, all of them not."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        for byte in b'{"status": "ok"}' if self.path == "/health" else b"":
+            time.sleep(0.25)
+            with suppress(OSError):
+                self.wfile.write(bytes([byte]))
+
+
+def test_a_container_that_trickles_is_missed() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Trickling) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with watch_ops(f"http://127.0.0.1:{server.server_port}") as scraper:
+            eventually(lambda: scraper.misses, "a miss")
+            assert scraper.misses[0].words == "no answer within 3 s"
+        server.shutdown()
+
+
 def test_without_metrics_it_does_not_begin(start_server: StartContainer) -> None:
     """At the wrong port, or where nobody listens."""
     with start_server() as server:
-        with pytest.raises(httpx.HTTPError), Scraper(str(server.jobs.base_url)):
+        with pytest.raises(httpx.HTTPError), watch_ops(str(server.jobs.base_url)):
             pass
         assert server.stop() == 0
         with pytest.raises(httpx.HTTPError), scrape(server):

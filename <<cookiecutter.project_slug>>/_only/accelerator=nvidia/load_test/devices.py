@@ -2,20 +2,20 @@
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from itertools import count, pairwise
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pynvml
 
-from .memory import MemoryWatch, Scraped, Sizes, resident
-from .scraper import Scraper
+from .memory import MemoryWatch, Samples, resident, scraped
+from .scraper import Scraper, repeating
 
 USED: Final = "byoc_gpu_memory_bytes"
-TOTAL: Final = "byoc_gpu_memory_total_bytes"
+TOTAL = "byoc_gpu_memory_total_bytes"
 START_SECONDS = 30.0  # without the persistence daemon the driver first starts every GPU
 SAMPLE_SECONDS = 0.1
 SAMPLES_A_LIST = 5  # of the processes, which takes longer
@@ -32,97 +32,66 @@ MIXED = (
 @contextmanager
 def watch_memory(scraper: Scraper, root: int | None, here: bool) -> Iterator[MemoryWatch]:
     """`root` is the process id of the container, `here` says that it runs on this machine."""
-    known = [scrape for scrape in scraper.scrapes if USED in scrape.values]
-    if not known:
+    told = [scrape for scrape in scraper.scrapes if scrape.total(USED) is not None]
+    if not told:
         yield resident(scraper, here)
         return
-    uuids = sorted(known[-1].by(USED, "uuid"))
-    with closing(Devices(uuids, root)) as devices:
-        obstacle = devices.start() if here else "the container is not on this machine"
-        total = int(known[-1].total(TOTAL) or 0)
-        scraped = Scraped(scraper, USED, ", ".join(uuids), Sizes(total or None))
-        scraped.note = f"GPU memory is what the container's metrics tell, because {obstacle}."
-        yield scraped if obstacle else devices
+    uuids = sorted(told[-1].by(USED, "uuid"))
+    obstacle = "the container is not on this machine"
+    if here:
+        devices = Devices(uuids, root)
+        with repeating("nvml", devices.look, SAMPLE_SECONDS):
+            answers = devices.answered.wait(START_SECONDS)
+            obstacle = devices.looks[0].fault if answers else "the NVIDIA driver does not answer"
+            if not obstacle:
+                yield devices
+                return
+    sizes = (int(told[-1].total(TOTAL) or 0) or None, None)
+    note = f"GPU memory is what the container's metrics tell, because {obstacle}."
+    yield MemoryWatch(USED, ", ".join(uuids), sizes, note, partial(scraped, scraper, (USED,)))
+
+
+class Look(NamedTuple):
+    """Bytes in use, in all and by device and process id; or why they are not known."""
+
+    moment: float
+    used: int
+    processes: dict[tuple[str, int], int]
+    fault: str
 
 
 class Devices(MemoryWatch):
-    """All of these. A process that uses them and does not descend from `root` is a neighbour.
+    """All of these. A process that uses them and does not descend from `root` is a neighbour."""
 
-    A call of NVML may hang for ever: a thread makes them all, for which nobody waits for long.
-    """
-
-    def __init__(self, uuids: Sequence[str], root: int | None) -> None:
-        self.source = "NVML"
+    def __init__(self, uuids: list[str], root: int | None) -> None:
+        super().__init__("NVML", "", (None, None), "", self._used, self._trouble)
+        self.looks: list[Look] = []
+        self.answered = threading.Event()
         self._uuids = uuids
         self._root = root
         self._asked = "NVML"
-        self._samples: list[tuple[float, int]] = []
-        self._faults: list[tuple[float, str]] = []
-        self._neighbours: list[tuple[float, dict[int, int]]] = []
-        self._ours: dict[int, bool] = {}
-        self._told = self._mixed = False
-        self._answered, self._done = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="nvml", daemon=True)
+        self._told = False
+        self._ours: dict[int, bool | None] = {}
+        self._processes: dict[tuple[str, int], int] = {}
 
-    def start(self) -> str:
-        """Why NVML does not tell the memory; empty if it does."""
-        self._thread.start()
-        self._answered.wait(START_SECONDS)
-        if self._samples:
-            return ""
-        self.close()
-        return next((words for _, words in self._faults), "the NVIDIA driver does not answer")
-
-    def close(self) -> None:
-        self._done.set()
-
-    def used(self, begin: float, end: float) -> Sequence[tuple[float, int]]:
-        return [sample for sample in self._samples if begin <= sample[0] <= end]
-
-    def trouble(self, begin: float, end: float) -> str:
-        for moment, words in self._faults:
-            if begin <= moment <= end:
-                return f"the GPU could not be read: {words}"
-        moments = [begin, *(moment for moment, _ in self.used(begin, end)), end]
-        silence = max(later - earlier for earlier, later in pairwise(moments))
-        if silence > SILENCE_SECONDS:
-            return f"the GPU could not be read: no answer for {silence:.1f} s"
-        before = [each for moment, each in self._neighbours if moment <= begin]
-        seen = before[-1:] + [each for moment, each in self._neighbours if begin < moment <= end]
-        allowed = max((self.sizes.total or 0) // 100, CHANGE_BYTES)
-        for pid in sorted(set().union(*seen)):
-            sizes = [each.get(pid, 0) for each in seen]
-            if max(sizes) - min(sizes) > allowed or not all(pid in each for each in seen):
-                least, most = min(sizes) // 2**20, max(sizes) // 2**20
-                return f"a neighbour on the GPU, process {pid}, had {least} to {most} MiB"
-        return ""
-
-    def _watch(self) -> None:
-        while not self._done.wait(SAMPLE_SECONDS):
-            try:
-                self._hold_session()
-            except pynvml.NVMLError as error:
-                self._faults.append((time.monotonic(), f"{self._asked}: {error}"))
-                self._answered.set()
-
-    def _hold_session(self) -> None:
-        """Until a fault: a session with a driver or device that went away sees none come back."""
+    def look(self) -> None:
+        """A session with a driver or device that went away sees none come back: a fault ends it."""
+        moment, used, fault = time.monotonic(), 0, ""
         self._asked = "NVML"
-        pynvml.nvmlInit()
         try:
-            if not self._samples:
+            if not self.looks or self.looks[-1].fault:
+                pynvml.nvmlInit()
+            if not self.looks:
                 self._describe()
-            for number in count():
-                moment = time.monotonic()
-                self._samples.append((moment, sum(each.used for each in self._read())))
-                if number % SAMPLES_A_LIST == 0:
-                    self._list(moment)
-                self._answered.set()
-                if self._done.wait(SAMPLE_SECONDS):
-                    return
-        finally:
+            used = sum(each.used for each in self._read())
+            if len(self.looks) % SAMPLES_A_LIST == 0:
+                self._list()
+        except pynvml.NVMLError as error:
+            fault = f"{self._asked}: {error}"
             with suppress(pynvml.NVMLError):
                 pynvml.nvmlShutdown()
+        self.looks.append(Look(moment, used, self._processes, fault))
+        self.answered.set()
 
     def _handles(self) -> Iterator[Any]:
         for uuid in self._uuids:
@@ -140,34 +109,57 @@ class Devices(MemoryWatch):
             self.source = "NVML v1"
             read = self._read()
         reserved = sum(each.reserved for each in read) if self.source == "NVML" else None
-        self.sizes = Sizes(sum(each.total for each in read), reserved)
+        self.sizes = (sum(each.total for each in read), reserved)
         names = dict.fromkeys(self._uuids, "GPU")
         for handle in self._handles():
             with suppress(pynvml.NVMLError):
                 names[self._asked] = pynvml.nvmlDeviceGetName(handle)
         self.device = ", ".join(f"{name} ({uuid})" for uuid, name in names.items())
 
-    def _list(self, moment: float) -> None:
-        listed: Counter[int] = Counter()
-        for handle in self._handles():
-            found = {}
-            for ask in (
-                pynvml.nvmlDeviceGetComputeRunningProcesses,
-                pynvml.nvmlDeviceGetGraphicsRunningProcesses,
-            ):
-                with suppress(pynvml.NVMLError):  # it may not be told
-                    found.update({each.pid: each.usedGpuMemory or 0 for each in ask(handle)})
-            listed.update(found)
-        for pid in listed.keys() - self._ours.keys():
-            if (ours := descends(pid, self._root)) is not None:
-                self._ours[pid] = ours
-        others = {pid: used for pid, used in listed.items() if not self._ours.get(pid, True)}
-        self._neighbours.append((moment, others))
-        self._told = self._told or any(listed.values())
-        self._mixed = self._mixed or (len(listed) > 1 and not listed.keys() <= self._ours.keys())
-        notes = [V1] if self.source == "NVML v1" else []
-        notes += [MIXED] if self._mixed or not self._told else []
-        self.note = " ".join(notes)
+    def _list(self) -> None:
+        self._processes = {
+            (self._asked, each.pid): each.usedGpuMemory or 0
+            for handle in self._handles()
+            for each in processes(handle)
+        }
+        new = {pid for _, pid in self._processes} - self._ours.keys()
+        self._ours |= {pid: descends(pid, self._root) for pid in new}
+        self._told |= any(self._processes.values())
+        mixed = len(self._ours) > 1 and None in self._ours.values()
+        self.note = " ".join([V1] * (self.source != "NVML") + [MIXED] * (mixed or not self._told))
+
+    def _used(self, begin: float, end: float) -> Samples:
+        return [(look.moment, look.used) for look in self._between(begin, end) if not look.fault]
+
+    def _trouble(self, begin: float, end: float) -> str:
+        looks = self._between(begin, end)
+        faults = [look.fault for look in looks if look.fault]
+        moments = [begin, *(look.moment for look in looks), end]
+        silence = max(later - earlier for earlier, later in pairwise(moments))
+        if silence > SILENCE_SECONDS:
+            faults.append(f"no answer for {silence:.1f} s")
+        if faults:
+            return f"the GPU could not be read: {faults[0]}"
+        allowed = max((self.sizes[0] or 0) // 100, CHANGE_BYTES)
+        seen = [look.processes for look in looks]
+        for key in sorted(key for key in set().union(*seen) if self._ours[key[1]] is False):
+            sizes = [each.get(key, 0) for each in seen]
+            if max(sizes) - min(sizes) > allowed or not all(key in each for each in seen):
+                least, most = min(sizes) // 2**20, max(sizes) // 2**20
+                return f"a neighbour on the GPU, process {key[1]}, had {least} to {most} MiB"
+        return ""
+
+    def _between(self, begin: float, end: float) -> list[Look]:
+        return [look for look in self.looks if begin <= look.moment <= end]
+
+
+def processes(handle: Any) -> Iterator[Any]:
+    for ask in (
+        pynvml.nvmlDeviceGetComputeRunningProcesses,
+        pynvml.nvmlDeviceGetGraphicsRunningProcesses,
+    ):
+        with suppress(pynvml.NVMLError):  # it may not be told
+            yield from ask(handle)
 
 
 def descends(pid: int, root: int | None) -> bool | None:

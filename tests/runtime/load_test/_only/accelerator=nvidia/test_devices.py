@@ -10,13 +10,14 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+from prometheus_client.samples import Sample
 
 import standin
 from emulator.container import DEADLINE_SECONDS, StartContainer, eventually
 from load_test import devices
 from load_test.devices import SAMPLES_A_LIST, TOTAL, USED, watch_memory
-from load_test.memory import MemoryWatch, Sizes
-from load_test.scraper import Labels, Scrape, Scraper
+from load_test.memory import MemoryWatch
+from load_test.scraper import Scrape, Scraper, watch_ops
 from standin import Standin
 
 library, nvml = standin.library, standin.nvml
@@ -40,10 +41,10 @@ def watching(
     *uuids: str, root: int | None = None, here: bool = True
 ) -> AbstractContextManager[MemoryWatch]:
     """Of a container that has told of these devices, 100 of 1000 bytes each, and then no more."""
-    labels: list[Labels] = [(("gpu", str(n)), ("uuid", uuid)) for n, uuid in enumerate(uuids)]
-    told = {USED: dict.fromkeys(labels, 100.0), TOTAL: dict.fromkeys(labels, 1000.0)}
+    sizes = ((USED, 100.0), (TOTAL, 1000.0))
+    told = [Sample(name, {"uuid": uuid}, size) for name, size in sizes for uuid in uuids]
     scraper = Scraper("http://nobody.invalid")
-    scraper.scrapes += [Scrape(0, told if uuids else {}), Scrape(1, {})]
+    scraper.scrapes += [Scrape(0, told), Scrape(1, [])]
     return watch_memory(scraper, root, here)
 
 
@@ -68,7 +69,7 @@ def test_what_the_driver_keeps_is_told_apart(nvml: Standin) -> None:
     with watching(A) as watch:
         assert watch.source == "NVML"
         assert watch.device == f"NVIDIA Stand-in ({A})"
-        assert watch.sizes == Sizes(1000, 30)
+        assert watch.sizes == (1000, 30)
         assert last(watch) == 100
         nvml(f"gpu {A} 150 1000", f"reserved {A} 30")
         eventually(lambda: last(watch) == 150, "it has grown")
@@ -79,7 +80,7 @@ def test_an_old_driver_counts_what_it_keeps_as_used(nvml: Standin, code: int) ->
     nvml(f"gpu {A} 100 1000", f"reserved {A} 30", f"fail nvmlDeviceGetMemoryInfo_v2 {code}")
     with watching(A) as watch:
         assert watch.source == "NVML v1"
-        assert watch.sizes == Sizes(1000, None)
+        assert watch.sizes == (1000, None)
         assert last(watch) == 130
         assert watch.note.startswith("This driver counts what it keeps for itself as used.")
 
@@ -88,7 +89,7 @@ def test_a_mig_device_is_found_by_its_uuid(nvml: Standin) -> None:
     nvml(*MIG_GPU, f"fail nvmlDeviceGetName 3 {N}")
     with watching(N) as watch:
         assert watch.device == f"GPU ({N})"
-        assert watch.sizes == Sizes(400, 0)
+        assert watch.sizes == (400, 0)
         assert last(watch) == 20
 
 
@@ -96,7 +97,7 @@ def test_devices_are_added_up(nvml: Standin) -> None:
     nvml(f"gpu {A} 100 1000", f"gpu {B} 200 2000", f"reserved {A} 30", f"reserved {B} 40")
     with watching(A, B) as watch:
         assert watch.device == f"NVIDIA Stand-in ({A}), NVIDIA Stand-in ({B})"
-        assert watch.sizes == Sizes(3000, 70)
+        assert watch.sizes == (3000, 70)
         assert last(watch) == 300
 
 
@@ -173,7 +174,7 @@ def test_without_nvml_the_metrics_tell(
     with watching(A, B, here=here) as watch:
         assert watch.source == "byoc_gpu_memory_bytes"
         assert watch.device == f"{A}, {B}"
-        assert watch.sizes == Sizes(2000)
+        assert watch.sizes == (2000, None)
         assert watch.used(0, math.inf) == [(0, 200)]
         assert watch.note == f"GPU memory is what the container's metrics tell, because {words}."
 
@@ -304,7 +305,7 @@ def test_a_container_whose_memory_grows(
     environment = {"LD_LIBRARY_PATH": str(library.parent), "CUDA_VISIBLE_DEVICES": "0"}
     with (
         start_server(**environment) as server,
-        Scraper(str(server.ops.base_url)) as scraper,
+        watch_ops(str(server.ops.base_url)) as scraper,
         watch_memory(scraper, server.process.pid, here=True) as watch,
     ):
         assert watch.device == f"NVIDIA Stand-in ({A})"
