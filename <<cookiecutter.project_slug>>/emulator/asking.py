@@ -14,8 +14,7 @@ from aiohttp import (
 )
 
 SOON = ClientTimeout(total=10)
-MOST_WORDS = 1000
-NO_ROOM = (429, 503)
+MOST_WORDS, NO_ROOM = 1000, (429, 503)
 
 type Headers = dict[str, str]
 

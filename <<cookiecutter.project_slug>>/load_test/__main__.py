@@ -41,7 +41,9 @@ def main() -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except StartError as error:
-        return fail(f"the container does not start: {error}")
+        lines = error.log.splitlines() or ["its log is empty"]
+        cause = [line for line in lines if '"level": "error"' in line] or lines
+        return fail(f"the container ended with exit code {error.exit_code}: {cause[-1]}")
     except HTTPError as error:
         return fail(f"the container can't be asked at {options.ops} (see --ops): {error}")
     except (CallError, LoadTestError, OSError, SampleError) as error:

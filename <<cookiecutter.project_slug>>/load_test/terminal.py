@@ -19,9 +19,9 @@ class Progress:
 
     def __init__(self, report: Report) -> None:
         self._report = report
+        self._now, self._since = "warming up", time.monotonic()
         self._console = Console(highlight=False, markup=False, soft_wrap=True)
         self._live = Live(console=self._console, get_renderable=self._table)
-        self._now, self._since = "warming up", time.monotonic()
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
