@@ -96,7 +96,8 @@ class Bench:
             raise LoadTestError(f"not even one session is served: {why}")
         since = await self._free()
         await asyncio.sleep(IDLE_SECONDS)
-        used = self.memory.used(since.moment, time.monotonic())
+        self.memory.idle_at = time.monotonic()
+        used = self.memory.used(since.moment, self.memory.idle_at)
         self.idle = max((bytes_ for _, bytes_ in used), default=0)
 
     async def run(self, plan: Plan, seconds: float) -> Level:

@@ -1,5 +1,6 @@
 """The memory of the container, as it is watched during the whole load test."""
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ class MemoryWatch:
 
     `sizes` are its bytes in all and those that the driver keeps for itself; None if not known.
     Between two moments, `used` are the bytes in use, `trouble` why they say nothing, if they don't.
+    `idle_at` is when level 0 was read, with which they are compared.
     """
 
     source: Source
@@ -27,6 +29,7 @@ class MemoryWatch:
     note: str
     used: Callable[[float, float], Samples]
     trouble: Callable[[float, float], str] = lambda begin, end: ""
+    idle_at: float = math.inf
 
 
 def scraped(scraper: Scraper, names: tuple[str, ...], begin: float, end: float) -> Samples:

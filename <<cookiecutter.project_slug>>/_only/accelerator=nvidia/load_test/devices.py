@@ -141,7 +141,8 @@ class Devices(MemoryWatch):
         if faults:
             return f"the GPU could not be read: {faults[0]}"
         allowed = max((self.sizes[0] or 0) // 100, CHANGE_BYTES)
-        seen = [look.processes for look in looks]
+        compared = [look for look in self.looks if look.moment >= self.idle_at][:1] + looks
+        seen = [look.processes for look in compared]
         for key in sorted(key for key in set().union(*seen) if self._ours[key[1]] is False):
             sizes = [each.get(key, 0) for each in seen]
             if max(sizes) - min(sizes) > allowed or not all(key in each for each in seen):

@@ -250,6 +250,18 @@ def test_a_neighbour_that_changes_is_trouble(
             assert trouble(watch, begin) == ""
 
 
+def test_a_neighbour_that_has_changed_since_level_0_is_trouble(nvml: Standin) -> None:
+    """What was in use then is no measure any more."""
+    with processes() as (root, child, neighbour):
+        nvml(*using({child: 50, neighbour: 50}))
+        with watching(A, root=root) as watch:
+            watch.idle_at = go_on(watch)
+            nvml(*using({child: 50, neighbour: 100}))
+            go_on(watch)
+            begin = go_on(watch)
+            assert "had 50 to 100 MiB" in trouble(watch, begin)
+
+
 def test_a_neighbour_that_changes_little_is_no_trouble(nvml: Standin) -> None:
     with processes() as (root, child, neighbour):
         nvml(*using({child: 50, neighbour: 50}))

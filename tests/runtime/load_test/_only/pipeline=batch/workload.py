@@ -1,9 +1,11 @@
 """Models whose limits are known, for load tests to find, and a job for them."""
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import memory
 from my_model.engine.interface import Binary, Request
 
 # A job takes so long, however fast the machine is, and callers wait for each other: what CAPACITY
@@ -37,6 +39,27 @@ class Slow(Plain):
     def predict(self, request: Request) -> Any:
         time.sleep(JOB_SECONDS)
         return super().predict(request)
+
+
+class Hungry(Plain):
+    """Takes memory for each job, as the stand-in for the driver reads it from a file."""
+
+    MAX_PARALLEL = 16
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._jobs = 0
+
+    def predict(self, request: Request) -> Any:
+        self._count(1)
+        time.sleep(JOB_SECONDS)
+        self._count(-1)
+        return super().predict(request)
+
+    def _count(self, jobs: int) -> None:
+        with self._lock:
+            self._jobs += jobs
+            memory.take(self._jobs)
 
 
 class Telling(Plain):

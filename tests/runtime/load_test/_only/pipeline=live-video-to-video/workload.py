@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import av
+import memory
 import numpy as np
 
 from my_model.engine.interface import Params, Picture, Session
@@ -32,8 +33,6 @@ def sample(folder: Path) -> Path:
 
 
 class Plain:
-    """`memory` and what each session adds to it is written to a file: bytes, line by line."""
-
     MAX_PARALLEL = 1
 
     def __init__(self) -> None:
@@ -44,7 +43,14 @@ class Plain:
         pass
 
     def open(self, session: Session) -> "Stream":
+        self.enter()
         return Stream(self, session.id)
+
+    def enter(self) -> None:
+        """A session comes."""
+
+    def leave(self) -> None:
+        """A session goes."""
 
     def process(self, session: str, frame: Picture) -> Picture:
         return frame
@@ -66,7 +72,7 @@ class Stream:
         return self._model.process(self._session, frame)
 
     def close(self) -> None:
-        pass
+        self._model.leave()
 
 
 class Slow(Plain):
@@ -103,3 +109,17 @@ class Painter(Plain):
 
     def process(self, session: str, frame: Picture) -> Picture:
         return np.roll(frame, frame.shape[0] // 2, axis=0)
+
+
+class Hungry(Plain):
+    """Takes memory for each session, as the stand-in for the driver reads it from a file."""
+
+    sessions = 0
+
+    def enter(self) -> None:
+        self.sessions += 1
+        memory.take(self.sessions)
+
+    def leave(self) -> None:
+        self.sessions -= 1
+        memory.take(self.sessions)
