@@ -1,7 +1,11 @@
 """What every combination consists of."""
 
+import ast
+import io
 import json
 import re
+import tokenize
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,7 @@ import pytest
 from harness import Record, Repository, combinations
 
 MOST_TEST_LINES = 1500
+MOST_LOAD_TEST_LINES = 1500  # of code: blank lines, comments and docstrings are none
 PICTURES = (".jpg", ".mp4")
 LISTED = Path(__file__).with_name("expected_files.txt").read_text(encoding="utf-8")
 # By pipeline: what orchestrators find the model under, and how long they lend it.
@@ -67,6 +72,39 @@ def test_tests_and_emulator_stay_small(
     }
     record_property("lines of tests and emulator", f"{max(lines)} of {MOST_TEST_LINES} at most")
     assert max(lines) <= MOST_TEST_LINES
+
+
+def test_load_test_stays_small(repositories: list[Repository], record_property: Record) -> None:
+    """Its page is HTML, and not counted."""
+    lines = {
+        sum(
+            lines_of_code((repository.root / path).read_text("utf-8"))
+            for path in repository.files
+            if path.startswith("load_test/") and path.endswith(".py")
+        )
+        for repository in repositories
+    }
+    limit = f"{max(lines)} of {MOST_LOAD_TEST_LINES} at most"
+    record_property("lines of code of the load test", limit)
+    assert max(lines) <= MOST_LOAD_TEST_LINES
+
+
+@cache
+def lines_of_code(text: str) -> int:
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    silent = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
+    found = {
+        line
+        for token in tokens
+        if token.type not in (*silent, tokenize.ENDMARKER)
+        for line in range(token.start[0], token.end[0] + 1)
+    }
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, documented) and ast.get_docstring(node) is not None:
+            end = node.body[0].end_lineno or 0
+            found -= {*range(node.body[0].lineno, end + 1)}
+    return len(found)
 
 
 def test_no_folder_is_empty(repositories: list[Repository]) -> None:
