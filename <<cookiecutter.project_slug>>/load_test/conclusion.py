@@ -5,12 +5,7 @@ from .report import Level, Limit, Report
 from .search import bracket, fit, outcome, recommended
 from .words import SENDER, Unit, count, percent, size
 
-BINDS: dict[Limit | None, str] = {
-    "memory": "memory binds",
-    "capacity": "the container's own capacity binds",
-    "errors": "errors bind",
-    "latency": "latency binds",
-}
+BINDS = {"capacity": "the container's own capacity binds", "errors": "errors bind"}
 CURES: dict[Limit, str] = {
     "memory": "lower the resolution, the batch size or the precision of the model, or take a "
     "device with more memory",
@@ -55,14 +50,14 @@ def _sentence(report: Report, failed: Level | None, sender: str) -> str:
     if failed is None:
         tried = "all that was asked for" if report.only else "the most that was tried"
         return f"{hold}, {tried}: no limit was found."
-    why = f"{failed.reasons[0]}, so {BINDS[failed.limit]}."
+    why = f"{failed.reasons[0]}, so {BINDS.get(failed.limit or '', f'{failed.limit} binds')}."
     again = f"for three times as long with {percent(report.objectives.headroom)} head-room"
     if report.outcome == "not met":
         does = "does" if failed.sessions == 1 else "do"
         return f"{count(failed.sessions, sender)} {does} not hold: {why}"
     if report.outcome == "unstable":
-        more = count(failed.sessions, sender)
-        return f"{held} met the objectives once, but {more} did not when run {again}: {why}"
+        did = f"{count(failed.sessions, sender)} did not when run {again}"
+        return f"{held} met the objectives once, but {did}: {why}"
     return f"{hold}: with {failed.sessions}, {again + ', ' if failed.confirmation else ''}{why}"
 
 
@@ -70,10 +65,8 @@ def _settings(report: Report, chosen: Level | None, sender: str) -> list[str]:
     if not chosen:
         return []
     number, memory = chosen.sessions, chosen.memory
-    settings = [
-        f"Set BYOC_CAPACITY={number}.",
-        f"At the orchestrator: a capacity of {number}, and -maxSessions of at least {number}.",
-    ]
+    there = f"At the orchestrator: a capacity of {number}, and -maxSessions of at least {number}."
+    settings = [f"Set BYOC_CAPACITY={number}.", there]
     if memory:
         whose = "Resident memory" if memory.source == "resident" else "Memory"
         each = f"{count(number, sender)} of {size(memory.per_session_bytes)} each"

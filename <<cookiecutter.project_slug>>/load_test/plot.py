@@ -1,7 +1,8 @@
 """A plot: what the page draws as a picture, and lists as a table."""
 
 import math
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from .report import Verdict
@@ -9,38 +10,39 @@ from .report import Verdict
 # The inside, in a picture of 360 x 226: about as wide as a telephone shows it.
 LEFT, RIGHT, TOP, BOTTOM = 62, 322, 20, 186
 APART = 17  # names that are nearer to each other would collide
+STYLES = {"p95": "b", "p99": "c", "max": "c", "extrapolated": "beyond"}  # all others are "a"
 MARKS = {
     "met": "m-3.5 0a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0-7 0",
     "not met": "m-4-4l8 8m0-8l-8 8",
     "invalid": "m-4-4h8v8h-8z",
 }
-
-type Axis = tuple[Callable[[float], float], Sequence[float]]  # from 0 to 1 along it, and its ticks
-type Limit = tuple[float, str, int]  # with a label, and how far below the line it stands
-
-
-def nice(value: float) -> float:
-    """The next of ... 0.5, 1, 2, 5, 10, 20 ..."""
-    power: float = 10 ** math.floor(math.log10(value))
-    return next(step * power for step in (1, 2, 5, 10) if step * power > value * (1 - 1e-9))
+STEPS = [step * 10.0**power for power in range(-2, 10) for step in (1, 2, 5)]
+WHOLE, BINARY = STEPS[6:], [2.0**power for power in range(18, 50)]
 
 
-def linear(low: float, high: float, unit: float = 1, least: float = 0) -> Axis:
-    """Its ticks are nice in this unit, and at least so many units apart."""
-    step = max(nice((high - low) / unit / 5), least) * unit
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    ticks = [step * number for number in range(first, last + 1)]
-    return lambda value: (value - low) / (high - low), ticks
+class Axis(NamedTuple):
+    """From its first tick to `high`."""
+
+    ticks: Sequence[float]
+    high: float
+    scale: Callable[[float], float] = float
+
+    def part(self, value: float) -> float:
+        low, high, at = map(self.scale, (self.ticks[0], self.high, max(value, self.ticks[0])))
+        return min((at - low) / (high - low), 1)
+
+
+def linear(low: float, high: float, steps: Sequence[float] = STEPS) -> Axis:
+    step = next(step for step in steps if step > (high - low) / 5 - 1e-9)
+    return Axis([low + step * n for n in range(int((high - low) / step + 1e-9) + 1)], high)
 
 
 def logarithmic(values: Sequence[float]) -> Axis:
     """Because levels that fail are often a hundred times slower than those that hold."""
-    low = 1 / nice(1 / max(min(values), 0.1))
-    ticks = [low, nice(low * 1.1)]
-    while ticks[-1] < max(values):
-        ticks.append(nice(ticks[-1] * 1.1))
-    named = ticks if len(ticks) < 10 else [tick for tick in ticks if f"{tick:e}".startswith("1")]
-    return lambda value: math.log(max(value, low) / low) / math.log(ticks[-1] / low), named
+    low, high = max(min(values), 0.1), max(values)
+    steps = STEPS if high < 500 * low else STEPS[::3]
+    ticks = steps[bisect_right(steps, low) - 1 : bisect_right(steps, high) + 1]
+    return Axis(ticks, ticks[-1], math.log)
 
 
 class Row(NamedTuple):
@@ -51,63 +53,51 @@ class Row(NamedTuple):
     verdict: Verdict | None = None
 
 
-class Line(NamedTuple):
-    """One value for each row; None is a gap. `style` is a class of the page's."""
-
-    name: str
-    style: str
-    values: Sequence[float | None]
-
-
 class Plot(NamedTuple):
     title: str
-    caption: str
-    rows: Sequence[Row]
-    lines: Sequence[Line]
     word: Callable[[float | None], str]
+    rows: Sequence[Row]
+    lines: Mapping[str, Sequence[float | None]]  # a value for each row; None is a gap
     up: Axis
-    limits: Sequence[Limit]
+    limits: Sequence[tuple[float, str, int]]  # with a label, and how far below it that stands
 
     @property
     def across(self) -> Axis:
-        return linear(0, max([1, *(row.at for row in self.rows)]), least=1)
+        return linear(0, max(1, *(row.at for row in self.rows)), WHOLE)
 
     def x(self, value: float) -> float:
-        return round(LEFT + (RIGHT - LEFT) * self.across[0](value), 1)
+        return round(LEFT + (RIGHT - LEFT) * self.across.part(value), 1)
 
     def y(self, value: float) -> float:
-        return round(BOTTOM - (BOTTOM - TOP) * self.up[0](value), 1)
+        return round(BOTTOM - (BOTTOM - TOP) * self.up.part(value), 1)
 
-    def points(self, line: Line) -> list[tuple[Verdict | None, str, float | None]]:
-        known = [None if value is None else self.y(value) for value in line.values]
-        rows = zip(self.rows, known, strict=True)
-        return [(row.verdict, f"{self.x(row.at)} {y}", y) for row, y in rows]
+    def points(self, name: str) -> Iterator[tuple[Verdict | None, str]]:
+        for row, value in zip(self.rows, self.lines[name], strict=True):
+            yield row.verdict, "" if value is None else f"{self.x(row.at)} {self.y(value)}"
 
-    def path(self, line: Line) -> str:
+    def path(self, name: str) -> str:
         """After a gap it begins anew, with a dot."""
         drawn, gap = "", True
-        for verdict, place, y in self.points(line):
+        for verdict, place in self.points(name):
             if verdict != "invalid":
-                drawn += "" if y is None else f"M{place}h0" if gap else f"L{place}"
-                gap = y is None
+                drawn += place and (f"M{place}h0" if gap else f"L{place}")
+                gap = not place
         return drawn
 
-    def marks(self, line: Line, verdict: Verdict) -> str:
-        found = [place for its, place, y in self.points(line) if its == verdict and y]
-        return "".join(f"M{place}{MARKS[verdict]}" for place in found)
+    def marks(self, name: str, verdict: Verdict) -> str:
+        places = [place for its, place in self.points(name) if its == verdict and place]
+        return "".join(f"M{place}{MARKS[verdict]}" for place in places)
 
-    def names(self) -> list[tuple[float, Line]]:
-        """How high the name of each line stands, near its end, where there are several."""
-        known = [([y for *_, y in self.points(line) if y], line) for line in self.lines]
-        ends = [(ys[-1], line) for ys, line in known if ys and line.style != "beyond"]
-        ends.sort(key=lambda end: -end[0])
-        placed: list[tuple[float, Line]] = []
-        for above, (y, line) in zip(range(len(ends))[::-1], ends if ends[1:] else [], strict=False):
-            lowest = min([y + 4, *(below - APART for below, _ in placed[-1:])])
-            placed.append((max(lowest, TOP + APART * above), line))
-        return placed
+    def names(self) -> Iterator[tuple[str, float]]:
+        """Each stands near the end of its line, or as near as the one below leaves room."""
+        known = {name: [v for v in vs if v is not None] for name, vs in self.lines.items()}
+        ends = sorted(((self.y(vs[-1]), name) for name, vs in known.items() if vs), reverse=True)
+        y: float = BOTTOM + 2 * APART
+        for above, (end, name) in zip(range(len(ends))[::-1], ends, strict=True):
+            y = max(min(end + 4, y - APART), TOP + APART * above)
+            yield name, y
 
     def cells(self) -> list[list[str]]:
         """The table."""
-        columns = zip(*(line.values for line in self.lines), strict=True)
+        columns = zip(*self.lines.values(), strict=True)
         return [[r.label, *map(self.word, vs)] for r, vs in zip(self.rows, columns, strict=True)]
