@@ -79,7 +79,7 @@ def report(request: pytest.FixtureRequest) -> Report:
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """Without it tests are skipped, but where everything has to be there they fail."""
-    program = shutil.which("chromium")
+    program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         if os.environ.get("BYOC_REQUIRE_DOCKER", "0") != "0":
             pytest.fail(NO_CHROMIUM, pytrace=False)

@@ -4,9 +4,9 @@ import time
 from pathlib import Path
 
 import av
-import memory
 import numpy as np
 
+import memory
 from my_model.engine.interface import Params, Picture, Session
 from streaming import pictures
 
