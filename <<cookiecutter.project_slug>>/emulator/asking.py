@@ -56,7 +56,8 @@ async def asking(
         async with http.request(method, url, **options) as answer:
             if answer.status >= 300:
                 words = " ".join((await answer.text(errors="replace")).split())[:MOST_WORDS]
-                kind = RefusedError if answer.status in NO_ROOM else CallError
+                full = answer.status in NO_ROOM and '"worker_crash"' not in words
+                kind = RefusedError if full else CallError
                 raise kind(f"{who} refuses: {answer.status} {words}")
             yield answer
     except TimeoutError:

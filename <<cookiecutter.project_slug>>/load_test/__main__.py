@@ -39,13 +39,15 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder, open_target(options, Path(folder)) as target:
             report = asyncio.run(run(options, target, traffic))
     except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except StartError as error:
         lines = error.log.splitlines() or ["its log is empty"]
         cause = [line for line in lines if '"level": "error"' in line] or lines
-        return fail(f"the container ended with exit code {error.exit_code}: {cause[-1]}")
+        words = " ".join(cause[-3:])
+        return fail(f"the container ended with exit code {error.exit_code}: {words}")
     except HTTPError as error:
-        return fail(f"the container can't be asked at {options.ops} (see --ops): {error}")
+        return fail(f"the container's ops port can't be asked at {options.ops}, see --ops: {error}")
     except (CallError, LoadTestError, OSError, SampleError) as error:
         return fail(str(error))
     return exit_code(report)

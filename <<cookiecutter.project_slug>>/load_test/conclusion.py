@@ -46,7 +46,8 @@ def _sentence(report: Report, failed: Level | None, sender: str) -> str:
         return f"Not finished: {hold} so far."
     if report.outcome == "invalid":
         asked = count(last.sessions, sender)
-        return f"Nothing can be said of {asked}, because {last.reasons[0]}: at least {hold}."
+        once = f" {held} met the objectives once." if report.highest else ""
+        return f"Nothing can be said of {asked}, because {last.reasons[0]}.{once}"
     if failed is None:
         tried = "all that was asked for" if report.only else "the most that was tried"
         return f"{hold}, {tried}: no limit was found."
@@ -67,10 +68,12 @@ def _settings(report: Report, chosen: Level | None, sender: str) -> list[str]:
     number, memory = chosen.sessions, chosen.memory
     there = f"At the orchestrator: a capacity of {number}, and -maxSessions of at least {number}."
     settings = [f"Set BYOC_CAPACITY={number}.", there]
+    if report.limit == "capacity":
+        settings[0] = f"BYOC_CAPACITY={number} can stay as it is set."
     if memory:
         whose = "Resident memory" if memory.source == "resident" else "Memory"
-        each = f"{count(number, sender)} of {size(memory.per_session_bytes)} each"
-        used = f"{each} and {size(memory.idle_bytes)} when idle are {size(memory.peak_bytes)}"
+        each = f"{count(number, sender)} of about {size(memory.per_session_bytes)} each"
+        used = f"{size(memory.idle_bytes)} when idle and {each} are {size(memory.peak_bytes)}"
         kept = f"{percent(report.objectives.headroom)} is kept free"
         fits = memory.fits_bytes and f" of the {size(memory.fits_bytes)} that fit; {kept}"
         settings.append(f"{whose}: {used}{fits or '; how much fits is not known'}.")
@@ -80,7 +83,7 @@ def _settings(report: Report, chosen: Level | None, sender: str) -> list[str]:
 def _cures(report: Report, unit: Unit) -> list[str]:
     if report.outcome == "invalid":
         late = report.levels[-1].generator_late_share > LATE_GENERATOR
-        cure = "from another machine, or with fewer sessions" if late else "when it is undisturbed"
+        cure = "from another machine" if late else "when it is undisturbed"
         return [f"Run the load test again {cure}."]
     if report.outcome == "unfinished" or not report.limit:
         return []

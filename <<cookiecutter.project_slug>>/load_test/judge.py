@@ -26,8 +26,6 @@ def judge(
     if generator_late_share > LATE_GENERATOR:
         late, allowed = percent(generator_late_share), percent(LATE_GENERATOR)
         trouble = f"the load test itself was late for {late} of the level (allowed: {allowed})"
-    if trouble:
-        return "invalid", None, [trouble]
     unmet: list[tuple[Limit, str]] = []
     most = usable(memory, objectives)
     if memory and most is not None and memory.peak_bytes > most:
@@ -36,8 +34,6 @@ def judge(
         unmet.append(("memory", used))
     if times := errors.get(OUT_OF_MEMORY, 0):
         unmet.append(("memory", f"the model ran out of memory {count(times, 'time')}"))
-    if refusals:
-        unmet.append(("capacity", f"{count(refusals, 'request')} met a refusal for want of room"))
     if (total := sum(errors.values())) > objectives.errors:
         types = ", ".join(f"{name} {number}" for name, number in errors.items() if number)
         came = f"{count(total, 'error')} came up ({types}; allowed: {objectives.errors})"
@@ -51,6 +47,11 @@ def judge(
         misses = f"{count(len(health.misses), 'answer')} of {health.polls} of /health"
         first = f"would not do for an orchestrator, the first: {health.misses[0]}"
         unmet.append(("errors", f"{misses} {first}"))
+    if refusals:
+        unmet.append(("capacity", f"{count(refusals, 'request')} met a refusal for want of room"))
+    # Trouble explains what is late, or what memory is used, but no error and no refusal.
+    if trouble and not any(limit in ("errors", "capacity") for limit, _ in unmet):
+        return "invalid", None, [trouble]
     if frames.scheduled and frames.worst_share < objectives.on_time_share:
         share = f"{percent(frames.worst_share)} of its {unit}s on time in its worst window"
         objective = f"{percent(objectives.on_time_share)} within {frames.limit_ms:g} ms"

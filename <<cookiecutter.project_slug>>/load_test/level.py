@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from .judge import judge
@@ -14,6 +15,7 @@ from .scraper import Scrape, Scraper
 from .search import Plan
 from .traces import Trace, measure, timeline
 from .traffic import UNIT, Session, Traffic
+from .words import SENDER
 
 START_SECONDS = 120  # for the first answer of every session
 SETTLE_SECONDS = 3  # from the last of them until the first window begins
@@ -93,7 +95,7 @@ class Bench:
         warming = Exercise()
         await warming.run(self.traffic, 1, SETTLE_SECONDS)
         for why in warming.traces[0].refused + warming.traces[0].errors:
-            raise LoadTestError(f"not even one session is served: {why}")
+            raise LoadTestError(f"the warm-up failed, because one {SENDER[UNIT]} met this: {why}")
         since = await self._free()
         await asyncio.sleep(IDLE_SECONDS)
         self.memory.idle_at = time.monotonic()
@@ -192,8 +194,10 @@ def processes(scrapes: Sequence[Scrape]) -> Processes:
     for name, process in (("main", "process"), ("model", "byoc_model_process")):
         told = [(s.moment, s.total(f"{process}_cpu_seconds_total")) for s in scrapes]
         known = [(moment, cpu) for moment, cpu in told if cpu is not None]
-        (begin, first), (end, last) = (known[0], known[-1]) if known else ((0, 0), (0, 0))
+        # A process that has been replaced begins at 0 again.
+        spent = sum(max(0, after - before) for (_, before), (_, after) in pairwise(known))
+        lasted = known[-1][0] - known[0][0] if known else 0
         resident = [s.total(f"{process}_resident_memory_bytes") or 0 for s in scrapes]
-        found[f"{name}_cores"] = round((last - first) / (end - begin), 3) if end > begin else None
+        found[f"{name}_cores"] = round(spent / lasted, 3) if lasted else None
         found[f"{name}_resident_bytes"] = int(max(resident, default=0)) or None
     return Processes(**found)

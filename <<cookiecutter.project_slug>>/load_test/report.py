@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 type Verdict = Literal["met", "not met", "invalid"]
-type Limit = Literal["memory", "capacity", "errors", "latency"]
+type Limit = Literal["memory", "errors", "capacity", "latency"]
 type Outcome = Literal[
     "limit found", "no limit found", "not met", "unstable", "invalid", "unfinished"
 ]

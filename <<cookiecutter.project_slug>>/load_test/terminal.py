@@ -1,6 +1,7 @@
 """What is shown meanwhile: a live table, or a line for each level where there is no terminal."""
 
 import time
+from collections.abc import Sequence
 from typing import Self
 
 from rich.console import Console, Group
@@ -11,6 +12,9 @@ from .report import Report
 from .search import Plan
 from .words import HEADERS, cells
 
+NARROW = ("Sessions", "Verdict", "On time", "p50", "p95", "Memory each")
+NARROW_COLUMNS = 120
+WIDTHS = [max(len(header), 22 if header == "Verdict" else 7) for header in HEADERS]
 STYLES = {"met": "green", "not met": "red", "invalid": "yellow"}
 
 
@@ -27,7 +31,7 @@ class Progress:
         if self._console.is_terminal:
             self._live.start()
         else:
-            self._console.print("  ".join(HEADERS))
+            self._print(HEADERS)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -44,12 +48,21 @@ class Progress:
         """The level has ended, and is the report's last one."""
         if not self._console.is_terminal:
             level = self._report.levels[-1]
-            self._console.print("  ".join([*cells(level), *level.reasons[:1]]))
+            self._print([*cells(level), *level.reasons[:1]])
+
+    def _print(self, row: Sequence[str]) -> None:
+        """Below each other; what comes after the last column takes what it needs."""
+        wide = [cell.ljust(width) for cell, width in zip(row, [*WIDTHS, 0], strict=False)]
+        self._console.print("  ".join(wide).rstrip())
 
     def _table(self) -> Group:
-        table = Table(*HEADERS, box=None, pad_edge=False)
+        """The columns that there is room for."""
+        wide = self._console.width >= NARROW_COLUMNS
+        shown = [n for n, header in enumerate(HEADERS) if wide or header in NARROW]
+        table = Table(*(HEADERS[n] for n in shown), box=None, pad_edge=False)
         for level in self._report.levels:
-            table.add_row(*cells(level), style=STYLES[level.verdict])
+            row = cells(level)
+            table.add_row(*(row[n] for n in shown), style=STYLES[level.verdict])
         reasons = [reason for level in self._report.levels[-1:] for reason in level.reasons[:1]]
         now = [f"{self._now}, for {time.monotonic() - self._since:.0f} s"] if self._now else []
         return Group(table, *reasons, *now)

@@ -114,8 +114,8 @@ def test_the_first_limit_is_named_and_every_reason_is() -> None:
     }
     for limit, name in (
         ("memory", "memory"),
-        ("capacity", "refusals"),
         ("errors", "errors"),
+        ("capacity", "refusals"),
         ("latency", "frames"),
     ):
         verdict, found, reasons = judged(**everything)
@@ -133,15 +133,22 @@ def test_what_is_just_met() -> None:
     assert judged(errors={"timeout": 3}, objectives=allowed)[0] == "not met"
 
 
-def test_an_invalid_level_says_nothing_else() -> None:
-    """Whatever else it found: what it measured is not the container's."""
-    assert judged(generator_late_share=0.031, refusals=3) == (
+def test_an_invalid_level_says_nothing_of_latency_and_memory() -> None:
+    """What it measured of both is not the container's."""
+    assert judged(generator_late_share=0.031, frames=frames(worst_share=0.1)) == (
         "invalid",
         None,
         ["the load test itself was late for 3.1 % of the level (allowed: 1 %)"],
     )
     trouble = "another process took 2 GiB of GPU 0 meanwhile"
     assert judged(trouble=trouble, memory=memory(31)) == ("invalid", None, [trouble])
+
+
+@pytest.mark.parametrize(
+    ("changes", "limit"), [({"refusals": 3}, "capacity"), ({"restarts": 1}, "errors")]
+)
+def test_no_trouble_explains_a_refusal_or_an_error(changes: dict[str, int], limit: str) -> None:
+    assert judged(generator_late_share=0.5, **changes)[:2] == ("not met", limit)
 
 
 def test_a_level_without_a_frame_says_nothing_of_latency() -> None:

@@ -163,7 +163,7 @@ def free_port() -> int:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--url", "http://127.0.0.1:{port}"], "can't be asked at http://127.0.0.1:8001"),
+        (["--url", "http://127.0.0.1:{port}"], "ops port can't be asked at http://127.0.0.1:8001"),
         (
             ["--url", "http://127.0.0.1:1", "--ops", "http://127.0.0.1:{port}"],
             "http://127.0.0.1:{port}",
@@ -172,8 +172,11 @@ def free_port() -> int:
         (["--set", "PORT=1"], "'PORT=1': must be BYOC_NAME=VALUE"),
         (["--image", "a", "--url", "http://b"], "give one of --image, --url and --orchestrator"),
         (["--headroom", "2"], "--headroom 2"),
-        (["--most", "0"], "'0': must be 1 or more"),
+        (["--most", "0"], "'0': must be a whole number, 1 or more"),
         (["--limit-ms", "nan"], "--limit-ms nan"),
+        (["--memory-gib", "-1"], "--memory-gib -1.0: must be more than 0"),
+        (["--url", "127.0.0.1:8000"], "must be an address like http://127.0.0.1:8000"),
+        (["--on-time-share", "95"], "--on-time-share 95.0: must be less than or equal to 1"),
         (["nowhere"], "nowhere: No such file or directory"),
     ],
 )
@@ -194,6 +197,20 @@ def test_a_model_that_fails_is_told(tmp_path: Path) -> None:
     assert code == 2
     assert words.startswith("the container ended with exit code 1: ")
     assert "Traceback" not in words
+
+
+def test_a_model_that_crashes_is_no_lack_of_room(tmp_path: Path) -> None:
+    """Whoever is refused while it restarts is refused because of that."""
+    model = "--set=BYOC_MODEL=workload:Crashing"
+    options = (*PATIENT, model, "--sessions", 1, "--seconds", 12)
+    code, words = run_load_test(tmp_path, sample(tmp_path), *options)
+    (level,) = report(tmp_path).levels
+    assert code == 1, words
+    assert (level.verdict, level.limit) == ("not met", "errors")
+    assert level.restarts > 0
+    assert level.errors["worker_crash"] > 0
+    assert level.processes.model_cores is not None
+    assert level.processes.model_cores >= 0
 
 
 def test_every_figure_has_its_definition() -> None:

@@ -89,8 +89,7 @@ class Channel:
         return segment
 
     def to_read(self, index: int) -> Segment | None:
-        """The next one may be asked for in advance, and 1 before 0 (contract §4.2). It takes the
-        place of an older one, which then stays open for ever if it was, as upstream."""
+        """Contract §4.2: also the next one, and 1 before 0. What it displaces stays open, too."""
         if index in (NEXT, CURRENT):
             index = max(self.next_index - (index == CURRENT), 0)
         ahead = index == self.next_index or (index == 1 and self.next_index == 0)

@@ -1,5 +1,6 @@
 """Models whose limits are known, for load tests to find, and a job for them."""
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -62,8 +63,14 @@ class Hungry(Plain):
             memory.take(self._jobs)
 
 
-class Telling(Plain):
-    """Answers by events."""
+class Crashing(Plain):
+    """Every hundredth job ends the process: the warm-up has fewer."""
+
+    served = 0
 
     def predict(self, request: Request) -> Any:
-        return iter(["one", "two"])
+        self.served += 1
+        if self.served == 100:
+            os.abort()
+        time.sleep(0.1)
+        return super().predict(request)

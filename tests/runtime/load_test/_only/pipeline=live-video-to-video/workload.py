@@ -1,5 +1,6 @@
 """Models whose limits are known, for load tests to find, and a clip for them."""
 
+import os
 import time
 from pathlib import Path
 
@@ -102,6 +103,15 @@ class Freezer(Plain):
         if self.served % 10 == 1:
             self.last[session] = frame.copy()
         return self.last[session]
+
+
+class Crashing(Plain):
+    """Every fiftieth frame ends the process: the warm-up has fewer."""
+
+    def process(self, session: str, frame: Picture) -> Picture:
+        if self.served == 50:
+            os.abort()
+        return frame
 
 
 class Painter(Plain):
