@@ -52,7 +52,8 @@ def read_options(description: str | None) -> Namespace:
         if (value := getattr(options, name, None)) is not None and not value > 0:
             parser.error(f"--{name.replace('_', '-')} {value}: must be more than 0")
     options.most = options.sessions or options.most
-    host = urlsplit(options.url or options.orchestrator or "").hostname
+    host = urlsplit(options.url or options.orchestrator or "").hostname or ""
+    host = f"[{host}]" if ":" in host else host
     options.ops = options.ops or f"http://{host}:{OPS_PORT}"
     options.memory_bytes = int((options.memory_gib or 0) * 1024**3)
     given = {name: getattr(options, name) for name in OBJECTIVES}

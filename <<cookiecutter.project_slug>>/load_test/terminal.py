@@ -38,7 +38,7 @@ class Progress:
         self._now = ""
         self._live.stop()
         for words in (self._report.sentence, *self._report.advice, *self._report.notes):
-            self._console.print(words)
+            self._console.print(words, end="\n" if words else "")
 
     def begin(self, plan: Plan) -> None:
         self._now = f"{'confirming ' if plan.confirmation else ''}{plan.sessions} at once"

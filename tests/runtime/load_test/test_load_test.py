@@ -168,6 +168,7 @@ def free_port() -> int:
             ["--url", "http://127.0.0.1:1", "--ops", "http://127.0.0.1:{port}"],
             "http://127.0.0.1:{port}",
         ),
+        (["--url", "http://[::1]:1"], "ops port can't be asked at http://[::1]:8001"),
         (["--set", "BYOC_PORT=high"], "BYOC_PORT='high'"),
         (["--set", "PORT=1"], "'PORT=1': must be BYOC_NAME=VALUE"),
         (["--image", "a", "--url", "http://b"], "give one of --image, --url and --orchestrator"),
