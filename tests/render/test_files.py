@@ -13,7 +13,7 @@ import pytest
 from harness import Record, Repository, combinations
 
 MOST_TEST_LINES = 1500
-MOST_LOAD_TEST_LINES = 1560  # of code: blank lines, comments and docstrings are none
+MOST_LOAD_TEST_LINES = 1600  # of code: blank lines, comments and docstrings are none
 PICTURES = (".jpg", ".mp4")
 LISTED = Path(__file__).with_name("expected_files.txt").read_text(encoding="utf-8")
 # By pipeline: what orchestrators find the model under, and how long they lend it.
