@@ -43,8 +43,8 @@ def main() -> int:
         return INTERRUPTED
     except StartError as error:
         lines = error.log.splitlines() or ["its log is empty"]
-        cause = [line for line in lines if '"level": "error"' in line] or lines
-        words = " ".join(cause[-3:])
+        told = [line for line in lines if '"level": "error"' in line]
+        words = " ".join(told[-1:] or lines[-3:])
         return fail(f"the container ended with exit code {error.exit_code}: {words}")
     except HTTPError as error:
         return fail(f"the container's ops port can't be asked at {options.ops}, see --ops: {error}")
