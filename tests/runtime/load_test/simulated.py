@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from random import Random
+from typing import Any
 
 from load_test.conclusion import conclude
 from load_test.judge import judge
@@ -50,35 +51,23 @@ class Server:
         frames = of_ages(tuple(self.age(plan, rng) for _ in range(plan.sessions)), windows, limit)
         if late := self.invalid.get(plan, 0) > 0:
             self.invalid[plan] -= 1
-        memory = of_peak(self.peak, plan.sessions) if self.peak else None
-        refusals = int(max(0, plan.sessions - self.room))
-        health = Health(polls=20, misses=[])
-        verdict, binding, reasons = judge(
-            frames=frames,
-            memory=memory,
-            refusals=refusals,
-            errors={},
-            restarts=0,
-            health=health,
-            generator_late_share=0.031 if late else 0,
-            trouble="",
-            objectives=OBJECTIVES,
-            unit="frame",
-        )
+        found: dict[str, Any] = {
+            "frames": frames,
+            "memory": of_peak(self.peak, plan.sessions) if self.peak else None,
+            "refusals": int(max(0, plan.sessions - self.room)),
+            "errors": {},
+            "restarts": 0,
+            "health": Health(polls=20, misses=[]),
+            "generator_late_share": 0.031 if late else 0,
+        }
+        verdict, binding, reasons = judge(**found, trouble="", objectives=OBJECTIVES, unit="frame")
         return Level(
-            sessions=plan.sessions,
-            confirmation=plan.confirmation,
+            **plan._asdict(),
+            **found,
             seconds=windows * LENGTH,
             verdict=verdict,
             limit=binding,
             reasons=reasons,
-            frames=frames,
-            refusals=refusals,
-            errors={},
-            restarts=0,
-            health=health,
-            generator_late_share=0.031 if late else 0,
-            memory=memory,
             processes=Processes(
                 main_cores=None,
                 model_cores=None,

@@ -2,17 +2,22 @@
 
 from pathlib import Path
 
+from load_test.report import Level
 from running import report, run_load_test
 from workload import PATIENT, sample
 
 
-def test_one_picture_of_another_session_fails_the_level(tmp_path: Path) -> None:
-    model = "--set=BYOC_MODEL=workload:Smuggler"
-    code, words = run_load_test(
-        tmp_path, sample(tmp_path), *PATIENT, model, "--sessions", 2, "--seconds", 20
-    )
-    (level,) = report(tmp_path).levels
+def failing(folder: Path, model: str, *options: object) -> Level:
+    """The one level that was asked for, which does not hold with this model."""
+    chosen = (*PATIENT, f"--set=BYOC_MODEL=workload:{model}", *options)
+    code, words = run_load_test(folder, sample(folder), *chosen)
+    (level,) = report(folder).levels
     assert code == 1, words
+    return level
+
+
+def test_one_picture_of_another_session_fails_the_level(tmp_path: Path) -> None:
+    level = failing(tmp_path, "Smuggler", "--sessions", 2, "--seconds", 20)
     assert level.frames.foreign == 1
     assert (level.verdict, level.limit) == ("not met", "errors")
     assert level.frames.missing <= 1
@@ -20,12 +25,7 @@ def test_one_picture_of_another_session_fails_the_level(tmp_path: Path) -> None:
 
 def test_pictures_that_stand_still_are_seen(tmp_path: Path) -> None:
     """Each frame comes back in time, but nine of ten show the one before."""
-    model = "--set=BYOC_MODEL=workload:Freezer"
-    code, words = run_load_test(
-        tmp_path, sample(tmp_path), *PATIENT, model, "--sessions", 1, "--seconds", 10
-    )
-    (level,) = report(tmp_path).levels
-    assert code == 1, words
+    level = failing(tmp_path, "Freezer", "--sessions", 1, "--seconds", 10)
     assert (level.verdict, level.limit) == ("not met", "latency")
     assert level.frames.missing >= 0.8 * level.frames.scheduled
     assert level.frames.repeated
