@@ -26,6 +26,7 @@ LOOK_SECONDS = 0.1
 TICK_SECONDS = 0.02
 LATE = 0.2  # of the limit
 CONFIRMED = 3  # times as long as another level
+RESTARTS = "byoc_worker_restarts_total"
 
 
 class LoadTestError(Exception):
@@ -119,7 +120,7 @@ class Bench:
             "memory": self._used(plan.sessions, [bytes_ for _, bytes_ in used]),
             "refusals": sum(len(trace.refused) for trace in done.traces),
             "errors": errors(before, after, done.traces),
-            "restarts": int(growth(before, after, "byoc_worker_restarts_total")),
+            "restarts": int(grown(*(each.total(RESTARTS) or 0 for each in (before, after)))),
             "health": self._health(done),
             "generator_late_share": round(late / measured, 4) if measured else 0,
         }
@@ -158,9 +159,9 @@ class Bench:
 
     async def _free(self) -> Scrape:
         """The container's metrics as soon as it is healthy and has no session."""
-        since = time.monotonic()
-        while (scrape := await self._healthy(since)).total("byoc_sessions_active"):
-            if time.monotonic() > since + FREE_SECONDS:
+        deadline = time.monotonic() + FREE_SECONDS
+        while (scrape := await self._healthy(time.monotonic())).total("byoc_sessions_active"):
+            if time.monotonic() > deadline:
                 raise LoadTestError("sessions are open at the container: end them first")
         return scrape
 
@@ -174,16 +175,15 @@ class Bench:
         return self.scraper.last
 
 
-def growth(before: Scrape, after: Scrape, name: str) -> float:
-    """Of a counter, also when the container has been started anew meanwhile."""
-    first, last = before.total(name) or 0, after.total(name) or 0
+def grown(first: float, last: float) -> float:
+    """By how much a counter has, also when its process has been started anew meanwhile."""
     return last - first if last >= first else last
 
 
 def errors(before: Scrape, after: Scrape, traces: Sequence[Trace]) -> dict[str, int]:
     """By type, those that came up. Refusals are none of them."""
     first, last = (scrape.by("byoc_errors_total", "type") for scrape in (before, after))
-    found = {kind: int(number - first.get(kind, 0)) for kind, number in last.items()}
+    found = {kind: int(grown(first.get(kind, 0), number)) for kind, number in last.items()}
     found.pop("capacity", None)
     found["caller"] = sum(len(trace.errors) for trace in traces) - sum(found.values())
     return {kind: number for kind, number in found.items() if number > 0}

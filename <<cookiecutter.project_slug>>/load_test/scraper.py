@@ -11,10 +11,11 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from emulator.container import POLL_SECONDS
+
 PAUSE_SECONDS = 0.5
-ANSWER_SECONDS = 3  # how long an orchestrator waits for one answer of /health
 # On a connection of its own each time, because orchestrators may have none open.
-get = partial(httpx.get, timeout=ANSWER_SECONDS, verify=False)
+get = partial(httpx.get, timeout=POLL_SECONDS, verify=False)
 
 
 class Scrape(NamedTuple):
@@ -78,13 +79,13 @@ class Scraper:
         try:
             answer = get(f"{self._url}/health")
             words = f"{answer.status_code} {answer.text[:200]}"
-            if time.monotonic() > moment + ANSWER_SECONDS:
+            if time.monotonic() > moment + POLL_SECONDS:
                 raise httpx.ReadTimeout("it came bit by bit")
             if answer.status_code == 200 and answer.json() == {"status": "ok"}:
                 self._healthy = moment
                 return
         except httpx.TimeoutException:
-            words = f"no answer within {ANSWER_SECONDS} s"
+            words = f"no answer within {POLL_SECONDS} s"
         except (httpx.HTTPError, ValueError) as error:
             words = repr(error)
         self.misses.append(Miss(moment, words))
