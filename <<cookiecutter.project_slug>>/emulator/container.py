@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
@@ -50,12 +50,12 @@ class StartError(Exception):
         self.log = log
 
 
-def eventually[T](get: Callable[[], T], what: str) -> T:
+def eventually[T](get: Callable[[], T], what: str, seconds: float = DEADLINE_SECONDS) -> T:
     """The first true value of `get`, which is asked again and again until the deadline."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
+    deadline = time.monotonic() + seconds
     pause = FIRST_PAUSE
     while not (value := get()):
-        assert time.monotonic() < deadline, f"not within {DEADLINE_SECONDS} s: {what}"
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
         time.sleep(pause)
         pause = min(LONGER * pause, LONGEST_PAUSE)
     return value
@@ -109,9 +109,9 @@ class Container:
         pid: int = self.events("model loaded")[-1]["pid"]
         return pid
 
-    def kill_model(self) -> None:
-        """As the kernel does when the machine is out of memory."""
-        code = f"import os; os.kill({self.worker()}, {signal.SIGKILL:d})"
+    def signal_model(self, number: int = signal.SIGKILL) -> None:
+        """By default as the kernel does when the machine is out of memory."""
+        code = f"import os; os.kill({self.worker()}, {number:d})"
         within = ["docker", "exec", self.name, "python"] if self.name else [sys.executable]
         subprocess.run([*within, "-c", code], check=True, timeout=DEADLINE_SECONDS)
 
@@ -171,18 +171,19 @@ def run_container(
     image: str = "",
     ready: bool = True,
     command: list[str] | None = None,
+    options: Sequence[str] = (),
     **environment: str,
 ) -> Iterator[Container]:
     """The container of this repository, or one of the image, with its log in `folder`.
 
-    `ready` waits until it is healthy. `command` is what to start instead, where no image is.
-    Raises StartError.
+    `ready` waits until it is healthy. `command` is what to start instead, where no image is, and
+    `options` are those of `docker run` where one is. Raises StartError.
     """
     settings = FREE_PORTS | environment
     name = f"test-{uuid.uuid4().hex[:12]}" if image else ""
     command = command or [sys.executable, "-m", PACKAGE]
     if image:
-        command = ["docker", "run", "--network=host", f"--name={name}", *HARDENED]
+        command = ["docker", "run", "--network=host", f"--name={name}", *HARDENED, *options]
         #% if cookiecutter.accelerator == "nvidia"
         command += ["--gpus=all"] if Path("/dev/nvidiactl").exists() else []
         #% endif

@@ -12,6 +12,7 @@ from httpx import HTTPError
 
 from .conclusion import conclude
 from .devices import watch_memory
+from .files import write
 from .level import Bench, LoadTestError
 from .options import read_options
 from .page import render
@@ -19,7 +20,7 @@ from .report import Report
 from .scraper import watch_ops
 from .search import exit_code, next_level
 from .summary import markdown
-from .target import Target, open_target
+from .target import Target, ended, open_target
 from .terminal import Progress
 from .traffic import UNIT, SampleError, Traffic
 from emulator.asking import CallError
@@ -42,10 +43,7 @@ def main() -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except StartError as error:
-        lines = error.log.splitlines() or ["its log is empty"]
-        told = [line for line in lines if '"level": "error"' in line]
-        words = " ".join(told[-1:] or lines[-3:])
-        return fail(f"the container ended with exit code {error.exit_code}: {words}")
+        return fail(ended(error))
     except HTTPError as error:
         return fail(f"the container's ops port can't be asked at {options.ops}, see --ops: {error}")
     except (CallError, LoadTestError, OSError, SampleError) as error:
@@ -79,18 +77,10 @@ async def run(options: Namespace, target: Target, traffic: Traffic) -> Report:
                 report.levels.append(await bench.run(plan, options.seconds))
                 report.notes = [*traffic.notes, *filter(None, [memory.note])]
                 conclude(report, UNIT)
-                write(report, options.report)
+                forms = {"json": report.model_dump_json(indent=1), "html": render(report)}
+                write(options.report, {**forms, "md": markdown(report)})
                 progress.end()
     return report
-
-
-def write(report: Report, folder: Path) -> None:
-    """At once: whoever reads meanwhile finds the old files or the new ones, whole."""
-    forms = {"json": report.model_dump_json(indent=1), "html": render(report)}
-    for form, text in {**forms, "md": markdown(report)}.items():
-        draft = folder / f".report.{form}"
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(folder / f"report.{form}")
 
 
 def fail(words: str) -> int:

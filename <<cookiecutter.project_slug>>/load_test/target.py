@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from emulator.container import DEADLINE_SECONDS, PACKAGE, Container, run_container
+from emulator.container import DEADLINE_SECONDS, PACKAGE, Container, StartError, run_container
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 # Ends with the load test, however that ends (PR_SET_PDEATHSIG).
@@ -53,3 +53,11 @@ def root_of(container: Container) -> int:
         return container.process.pid
     command = ["docker", "inspect", "--format={{.State.Pid}}", container.name]
     return int(subprocess.check_output(command, timeout=DEADLINE_SECONDS))
+
+
+def ended(error: StartError) -> str:
+    """Why it did, in its last words."""
+    lines = error.log.splitlines() or ["its log is empty"]
+    told = [line for line in lines if '"level": "error"' in line]
+    words = " ".join(told[-1:] or lines[-3:])
+    return f"the container ended with exit code {error.exit_code}: {words}"

@@ -74,7 +74,7 @@ def test_both_processes_are_measured(start_server: StartContainer) -> None:
             assert (server.metric(f"{prefix}_cpu_seconds_total") or 0) > 0
             assert (server.metric(f"{prefix}_resident_memory_bytes") or 0) > 0
         started = server.metric("byoc_model_process_start_time_seconds") or 0
-        server.kill_model()
+        server.signal_model()
         eventually(lambda: len(server.events("model loaded")) == 2, "the model is back")
         assert (server.metric("byoc_model_process_start_time_seconds") or 0) > started
 

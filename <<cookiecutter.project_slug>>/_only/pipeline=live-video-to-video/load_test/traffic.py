@@ -58,7 +58,8 @@ class Session:
         self._number = number
         self._clip = traffic.clip
         self._traffic = traffic
-        self._options = Namespace(**{**vars(options), "id": f"load-{number}"})
+        self.id = f"load-{number}"
+        self._options = Namespace(**{**vars(options), "id": self.id})
         self._ending = asyncio.Event()
         self._received: Received = []
         self._pictures = self._clip.stream(number)

@@ -141,7 +141,7 @@ class TestWhileItStreams:
     ) -> None:
         before = container.errors("worker_crash")
         with health_polls(container):
-            container.kill_model()
+            container.signal_model()
             stream.wait_for("recovered")
             stream.wait_for_frames()
         assert container.errors("worker_crash") == before + 1
@@ -152,17 +152,6 @@ class TestWhileItStreams:
         answer = container.jobs.post("/stream/start", json=channel, headers=headers)
         assert answer.status_code == 503
         assert int(answer.headers["Retry-After"]) > 0
-
-
-def test_metrics_are_those_of_the_checklist(container: Container) -> None:
-    text = container.ops.get("/metrics").text
-    for name, kind in (
-        ("byoc_sessions_active", "gauge"),
-        ("byoc_frame_latency_ms", "histogram"),
-        ("byoc_gpu_memory_bytes", "gauge"),
-        ("byoc_errors_total", "counter"),
-    ):
-        assert f"\n# TYPE {name} {kind}\n" in f"\n{text}", name
 
 
 def test_a_wrong_setting_is_told_in_one_line(start: StartContainer) -> None:

@@ -1,0 +1,59 @@
+"""What sessions are here: streams, each of which lasts until somebody ends it."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+
+from .callers import Callers, calling
+from .lab import Lab
+from emulator.container import Container
+
+# For a session that nobody sends anything to, the shorter the better here.
+IMPATIENT = {"BYOC_SESSION_IDLE_SECONDS": "2"}
+CUT = "the stream was cut"  # by the container, which is what a stop is to do
+NOWHERE = "http://127.0.0.1:9/input"
+
+
+@contextmanager
+def lasting_sessions(lab: Lab, container: Container, count: int) -> Iterator[Callers]:
+    """They last until they are ended."""
+    with calling(lab.options, container, count) as callers:
+        callers.wait_answered()
+        yield callers
+
+
+def one_more(container: Container, source: str = NOWHERE) -> httpx.Response:
+    """The answer to who asks for another session, which reads from that address."""
+    headers = {"X-Stream-Id": "one-more"}
+    return container.jobs.post("/stream/start", json={"subscribe_url": source}, headers=headers)
+
+
+@contextmanager
+def silent_caller(container: Container) -> Iterator[None]:
+    """Somebody who starts a session and sends nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+        one_more(container, f"http://127.0.0.1:{port}/input").raise_for_status()
+        yield
+
+
+def done(callers: Callers) -> int:
+    """The frames that came back and could be decoded."""
+    return sum(len(session.sightings()) for session in callers.sessions)
+
+
+def lost(callers: Callers, container: Container) -> list[str]:
+    """What was accepted, by the container's own log, and did not come out when it was stopped."""
+    ended = {event["session_id"]: event for event in container.events("session ended")}
+    words = []
+    for session in callers.sessions:
+        words += [f"{session.id}: {error}" for error in session.trace.errors if error != CUT]
+        if not (event := ended.get(session.id)):
+            words.append(f"the log does not say how {session.id} ended")
+            continue
+        accepted = event["frames_in"] - sum(event["frames_dropped"].values())
+        if (decoded := len(session.sightings())) != accepted:
+            words.append(f"{session.id}: {accepted} frames were accepted, {decoded} came out")
+    return words

@@ -1,0 +1,91 @@
+"""Does this container pass the production checklist? Tries each item, and says what to mend."""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from argparse import Namespace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+
+from .items import ALL
+from .lab import Lab
+from .options import read_options
+from .page import render
+from .report import Report
+from .runner import EXIT_CODES, choose, conclude, run
+from .summary import markdown
+from .terminal import Progress, explain, listing
+from load_test.files import write
+
+NOT_TESTED, INTERRUPTED = 2, 130
+
+
+def main() -> int:
+    options = read_options(__doc__)
+    if options.schema:
+        print(json.dumps(Report.model_json_schema(), indent=1))
+    elif options.list:
+        listing(ALL)
+    elif options.explain:
+        explain(item for item in ALL if options.explain in (item.id, item.module()))
+    else:
+        return test(options)
+    return 0
+
+
+def test(options: Namespace) -> int:
+    try:
+        words = find(options)
+        options.report.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            # Who the container is must be able to read what lies in it.
+            Path(folder).chmod(0o755)
+            report = run_all(options, Path(folder), words)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except (OSError, subprocess.SubprocessError, httpx.HTTPError) as error:
+        print(f"nothing was tested: {error}", file=sys.stderr)
+        return NOT_TESTED
+    return EXIT_CODES[report.outcome]
+
+
+def find(options: Namespace) -> str:
+    """What is tested, in words. Raises what `test` tells of when it is not there."""
+    if options.url:
+        httpx.get(f"{options.ops}/health", timeout=10, verify=False)
+        return f"the container at {options.url}"
+    if not options.image:
+        return "a container of this folder"
+    command = ["docker", "image", "inspect", options.image]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode:
+        raise OSError(done.stderr.strip())
+    return f"the image {options.image}"
+
+
+def run_all(options: Namespace, folder: Path, words: str) -> Report:
+    """The report is written as each item ends."""
+    report = Report(
+        started=datetime.now(UTC), target=words, quick=options.quick, capacity=options.capacity
+    )
+    since = time.monotonic()
+    chosen = choose(ALL, options.only)
+    with Lab(options, folder) as lab, Progress(report, chosen) as progress:
+        for finding in run(chosen, lab, progress.begin):
+            report.items.append(finding)
+            report.seconds = round(time.monotonic() - since, 1)
+            if len(report.items) == len(chosen):
+                conclude(report)
+            forms = {"json": report.model_dump_json(indent=1), "html": render(report)}
+            write(options.report, {**forms, "md": markdown(report)})
+            progress.end()
+    return report
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,5 @@
+"""TODO."""
+
+from ..item import Item
+
+ITEMS: tuple[type[Item], ...] = ()

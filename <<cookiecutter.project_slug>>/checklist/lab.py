@@ -1,0 +1,122 @@
+"""The containers under test: started for an item, shared by several, or running elsewhere."""
+
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Self
+
+import httpx
+
+from emulator.asking import bearer
+from emulator.container import DEADLINE_SECONDS, PACKAGE, Container, eventually, run_container
+from load_test.scraper import Scraper, repeating
+
+FAULTY = Path(__file__).with_name("faulty").resolve()
+FAULTY_MODEL, FAULTY_FOLDER = "checklist.faulty.model:Model", "/mnt/checklist/faulty"
+MODEL = f"{PACKAGE}.model:Model"
+PATIENCE_SECONDS = 60  # for what must come, however busy the machine is
+KILL_SECONDS = 10  # from SIGTERM to SIGKILL
+FREE_SECONDS = 15  # for sessions to end
+POLL_PAUSE_SECONDS = 0.1
+ACTIVE = "byoc_sessions_active"
+
+
+class Remote(Container):
+    """One that runs elsewhere, and can only be asked."""
+
+    def __init__(self, jobs: str, ops: str) -> None:
+        self.jobs, self.ops = (
+            httpx.Client(base_url=url, timeout=DEADLINE_SECONDS, verify=False)
+            for url in (jobs, ops)
+        )
+        self.name = ""
+
+
+class Lab:
+    """Starts containers for the items. `orders` is the folder of orders for the faulty model."""
+
+    def __init__(self, options: Namespace, folder: Path) -> None:
+        self.options = options
+        self.quick: bool = options.quick
+        self.capacity: int = options.capacity
+        self.image: str = options.image or ""
+        self.orders = folder / "orders"
+        self.orders.mkdir(mode=0o755)
+        self._folder = folder
+        self._shared: Container | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def running(self) -> Container:
+        """One that several items use: healthy, and without a session. Raises StartError."""
+        if not (self._shared and is_free(self._shared)):
+            self._stack.close()
+            if self.options.url:
+                self._shared = Remote(self.options.url, self.options.ops)
+            else:
+                self._shared = self._stack.enter_context(self.start())
+        return self._shared
+
+    @contextmanager
+    def start(self, *, ready: bool = True, **settings: str) -> Iterator[Container]:
+        """A container of its own, with the owner's model that takes orders. Raises StartError."""
+        path, orders = ("/mnt", "/orders") if self.image else (Path.cwd(), self.orders)
+        options = [f"--volume={FAULTY}:{FAULTY_FOLDER}:ro", f"--volume={self.orders}:/orders:ro"]
+        given = dict(self.options.set)
+        environment = {
+            "BYOC_CAPACITY": str(self.capacity),
+            **given,
+            **settings,
+            "BYOC_MODEL": FAULTY_MODEL,
+            "CHECKLIST_MODEL": given.get("BYOC_MODEL", MODEL),
+            "CHECKLIST_ORDERS": str(orders),
+            "PYTHONPATH": str(path),
+        }
+        number = sum(1 for _ in self._folder.glob("container-*"))
+        folder = self._folder / f"container-{number}"
+        folder.mkdir()
+        try:
+            with run_container(
+                folder, image=self.image, ready=ready, options=options, **environment
+            ) as container:
+                container.jobs.headers.update(bearer(self.options.token))
+                yield container
+        finally:
+            self.withdraw_orders()
+
+    @contextmanager
+    def order(self, name: str) -> Iterator[None]:
+        """The model obeys as long as this lasts."""
+        file = self.orders / name
+        file.touch(mode=0o644)
+        try:
+            yield
+        finally:
+            file.unlink(missing_ok=True)
+
+    def withdraw_orders(self) -> None:
+        for file in self.orders.iterdir():
+            file.unlink(missing_ok=True)
+
+
+def is_free(container: Container) -> bool:
+    """Whether it is healthy, and soon without a session."""
+    with suppress(httpx.HTTPError, AssertionError):
+        eventually(lambda: not container.metric(ACTIVE), "no session", FREE_SECONDS)
+        return container.ops.get("/health").status_code == 200
+    return False
+
+
+@contextmanager
+def health_polls(container: Container, fewest: int) -> Iterator[Scraper]:
+    """Polls of `/health` as orchestrators make them, only more often; at least so many of them."""
+    scraper = Scraper(str(container.ops.base_url))
+    with repeating("health", scraper.poll, POLL_PAUSE_SECONDS):
+        yield scraper
+        eventually(lambda: len(scraper.polls) > fewest, "polls of /health", PATIENCE_SECONDS)

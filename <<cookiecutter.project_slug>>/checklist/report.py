@@ -1,0 +1,54 @@
+"""What the checklist has found: the JSON report, version 1, with the definition of every field.
+
+`python -m checklist --schema` prints the JSON schema.
+"""
+
+from typing import Literal
+
+from pydantic import AwareDatetime
+
+from load_test.report import Part, means
+
+type Verdict = Literal["passed", "failed", "blocked", "skipped", "not tested"]
+type Outcome = Literal["passed", "failed", "not tested", "unfinished"]
+
+MOST_CHARACTERS = 1000  # of what was seen
+
+
+class Finding(Part):
+    """One item, and what was found."""
+
+    id: str = means("What `--only` and `--explain` call it.")
+    group: str = means("The heading of the production checklist that it belongs to.")
+    title: str
+    proves: str = means("The claim.")
+    why: str = means("Why it matters.")
+    link: str = means("Who asks for it.")
+    fix: str = means("What to do when it fails.")
+    needs: list[str] = means("The items without which this one is blocked.")
+    verdict: Verdict = means(
+        "Passed; failed: the claim does not hold; blocked: an item that it needs failed; skipped: "
+        "nothing can be said here; not tested: the check itself went wrong."
+    )
+    words: str = means("What was seen, or why nothing was.", max_length=MOST_CHARACTERS)
+    seconds: float = means("How long the check took.")
+
+
+class Report(Part):
+    """The whole checklist. It is written anew as each item ends."""
+
+    version: Literal[1] = 1
+    started: AwareDatetime
+    seconds: float = means("How long all of it took.", 0)
+    target: str = means("What was tested.")
+    quick: bool = means("Whether the load was short, and no latency was judged.")
+    capacity: int = means("The sessions at once that were tested for.")
+    items: list[Finding] = means("In the order in which they ran.", [])
+    outcome: Outcome = means(
+        "Failed: an item failed. Not tested: none failed, and one could not be tested. Passed: all "
+        "others passed or were skipped with a reason. Unfinished: items are still to be run.",
+        "unfinished",
+    )
+
+    def count(self, verdict: Verdict) -> int:
+        return sum(item.verdict == verdict for item in self.items)

@@ -1,0 +1,81 @@
+"""Runs the items in their order, and finds what each comes to."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import httpx
+
+from .item import FailedError, Item, SkippedError
+from .lab import Lab
+from .report import MOST_CHARACTERS, Finding, Outcome, Report, Verdict
+from emulator.asking import CallError
+from emulator.container import StartError
+from load_test.target import ended
+
+EXIT_CODES: dict[Outcome, int] = {"passed": 0, "failed": 1, "not tested": 2, "unfinished": 2}
+STOPPING: tuple[Verdict, ...] = ("failed", "blocked", "not tested")
+# What a container does wrong, in whatever way it becomes known.
+FAULTS = (FailedError, AssertionError, CallError, httpx.HTTPError)
+STARTED = "it needs a container that is started for it, and this one runs already"
+IMAGE = "it needs an image: see --image"
+
+
+def choose(items: Sequence[type[Item]], only: Sequence[str]) -> list[type[Item]]:
+    """All, or those asked for, with what they need; in the order of all."""
+    chosen = [item for item in items if not only or {item.id, item.module()} & {*only}]
+    for item in chosen:
+        chosen += [need for need in item.needs if need not in chosen]
+    return [item for item in items if item in chosen]
+
+
+def run(
+    items: Sequence[type[Item]], lab: Lab, begin: Callable[[type[Item]], None]
+) -> Iterator[Finding]:
+    """One after the other. `begin` is called with each item before it is checked."""
+    found: dict[str, Verdict] = {}
+    for item in items:
+        begin(item)
+        started = time.monotonic()
+        verdict, words = examine(item, lab, found)
+        found[item.id] = verdict
+        yield Finding(
+            id=item.id,
+            group=item.group(),
+            title=item.title,
+            **item.texts()._asdict(),
+            needs=[need.id for need in item.needs],
+            verdict=verdict,
+            words=" ".join(words.split())[:MOST_CHARACTERS],
+            seconds=round(time.monotonic() - started, 1),
+        )
+
+
+def examine(item: type[Item], lab: Lab, found: dict[str, Verdict]) -> tuple[Verdict, str]:
+    missing = [need.id for need in item.needs if found[need.id] in STOPPING]
+    if missing:
+        return "blocked", f"it needs {', '.join(missing)}"
+    if item.target == "image" and not lab.image:
+        return "skipped", IMAGE
+    if item.target == "started" and lab.options.url:
+        return "skipped", STARTED
+    try:
+        return "passed", item().check(lab)
+    except SkippedError as error:
+        return "skipped", str(error)
+    except StartError as error:
+        return "failed", ended(error)
+    except FAULTS as error:
+        return "failed", str(error) or repr(error)
+    except Exception as error:
+        return "not tested", f"the check went wrong: {error!r}"
+
+
+def conclude(report: Report) -> None:
+    """Fill in what follows from all items."""
+    verdicts = [item.verdict for item in report.items]
+    if "failed" in verdicts:
+        report.outcome = "failed"
+    elif {"not tested", "blocked"} & {*verdicts}:
+        report.outcome = "not tested"
+    else:
+        report.outcome = "passed"
