@@ -4,7 +4,7 @@ import asyncio
 import threading
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from .lab import PATIENCE_SECONDS
 from emulator.container import Container, eventually
@@ -38,7 +38,8 @@ class Callers:
     def end(self) -> list[Trace]:
         """Ends what is open, and waits until all that was sent has come out."""
         for session in self.sessions:
-            self._loop.call_soon_threadsafe(session.end)
+            with suppress(RuntimeError):  # all have ended, and the loop with them
+                self._loop.call_soon_threadsafe(session.end)
         return self.join()
 
     def join(self) -> list[Trace]:

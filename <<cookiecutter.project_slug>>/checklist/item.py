@@ -21,6 +21,10 @@ class SkippedError(Exception):
     """Nothing can be said of the claim here: one sentence that says why."""
 
 
+class NotTestedError(Exception):
+    """The check could not be made: one sentence that says why."""
+
+
 class Texts(NamedTuple):
     """What the docstring of an item says. `link` leads to whoever asks for it."""
 
@@ -42,7 +46,7 @@ class Item:
     target: ClassVar[Target] = "started"
 
     def check(self, lab: Lab) -> str:
-        """What was seen. Raises FailedError or SkippedError."""
+        """What was seen. Raises FailedError, SkippedError or NotTestedError."""
         raise NotImplementedError
 
     @classmethod

@@ -1,5 +1,6 @@
 """The containers under test: started for an item, shared by several, or running elsewhere."""
 
+import itertools
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -44,6 +45,7 @@ class Lab:
         self.orders = folder / "orders"
         self.orders.mkdir(mode=0o755)
         self._folder = folder
+        self._numbers = itertools.count()
         self._shared: Container | None = None
         self._stack = ExitStack()
 
@@ -53,18 +55,28 @@ class Lab:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def running(self) -> Container:
-        """One that several items use: healthy, and without a session. Raises StartError."""
+    def running(self, ready: bool = True) -> Container:
+        """One that several items use: healthy, and without a session, but for `ready`.
+
+        Raises StartError.
+        """
         if not (self._shared and is_free(self._shared)):
             self._stack.close()
             if self.options.url:
                 self._shared = Remote(self.options.url, self.options.ops)
             else:
-                self._shared = self._stack.enter_context(self.start())
+                self._shared = self._stack.enter_context(self.start() if ready else self.launch())
         return self._shared
 
     @contextmanager
-    def start(self, *, ready: bool = True, **settings: str) -> Iterator[Container]:
+    def start(self, **settings: str) -> Iterator[Container]:
+        """A container of its own, when it is healthy. Raises StartError."""
+        with self.launch(**settings) as container:
+            container.wait_ready()
+            yield container
+
+    @contextmanager
+    def launch(self, **settings: str) -> Iterator[Container]:
         """A container of its own, with the owner's model that takes orders. Raises StartError."""
         path, orders = ("/mnt", "/orders") if self.image else (Path.cwd(), self.orders)
         options = [f"--volume={FAULTY}:{FAULTY_FOLDER}:ro", f"--volume={self.orders}:/orders:ro"]
@@ -78,12 +90,11 @@ class Lab:
             "CHECKLIST_ORDERS": str(orders),
             "PYTHONPATH": str(path),
         }
-        number = sum(1 for _ in self._folder.glob("container-*"))
-        folder = self._folder / f"container-{number}"
+        folder = self._folder / f"container-{next(self._numbers)}"
         folder.mkdir()
         try:
             with run_container(
-                folder, image=self.image, ready=ready, options=options, **environment
+                folder, image=self.image, ready=False, options=options, **environment
             ) as container:
                 container.jobs.headers.update(bearer(self.options.token))
                 yield container
@@ -101,6 +112,7 @@ class Lab:
             file.unlink(missing_ok=True)
 
     def withdraw_orders(self) -> None:
+        """All of them."""
         for file in self.orders.iterdir():
             file.unlink(missing_ok=True)
 

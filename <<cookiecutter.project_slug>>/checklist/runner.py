@@ -5,17 +5,18 @@ from collections.abc import Callable, Iterator, Sequence
 
 import httpx
 
-from .item import FailedError, Item, SkippedError
+from .item import FailedError, Item, NotTestedError, SkippedError
 from .lab import Lab
 from .report import MOST_CHARACTERS, Finding, Outcome, Report, Verdict
 from emulator.asking import CallError
 from emulator.container import StartError
+from load_test.level import LoadTestError
 from load_test.target import ended
 
 EXIT_CODES: dict[Outcome, int] = {"passed": 0, "failed": 1, "not tested": 2, "unfinished": 2}
 STOPPING: tuple[Verdict, ...] = ("failed", "blocked", "not tested")
 # What a container does wrong, in whatever way it becomes known.
-FAULTS = (FailedError, AssertionError, CallError, httpx.HTTPError)
+FAULTS = (FailedError, AssertionError, CallError, LoadTestError, httpx.HTTPError)
 STARTED = "it needs a container that is started for it, and this one runs already"
 IMAGE = "it needs an image: see --image"
 
@@ -66,6 +67,8 @@ def examine(item: type[Item], lab: Lab, found: dict[str, Verdict]) -> tuple[Verd
         return "failed", ended(error)
     except FAULTS as error:
         return "failed", str(error) or repr(error)
+    except NotTestedError as error:
+        return "not tested", str(error)
     except Exception as error:
         return "not tested", f"the check went wrong: {error!r}"
 

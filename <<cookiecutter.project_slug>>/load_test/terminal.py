@@ -21,14 +21,14 @@ STYLES = {"met": "green", "not met": "red", "invalid": "yellow"}
 class Progress:
     """Shows `report` as it grows, and in the end what it says."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, quiet: bool) -> None:
         self._report = report
         self._now, self._since = "warming up", time.monotonic()
-        self._console = Console(highlight=False, markup=False, soft_wrap=True)
+        self._console = Console(highlight=False, markup=False, soft_wrap=True, quiet=quiet)
         self._live = Live(console=self._console, get_renderable=self._table)
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
+        if self._console.is_terminal and not self._console.quiet:
             self._live.start()
         else:
             self._print(HEADERS)

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-HOLD_SECONDS = 4  # longer than an orchestrator waits for /health
+HOLD_SECONDS = 3.5  # longer than an orchestrator waits for /health
 LOOK_SECONDS = 0.01
 ROOM_BYTES, TOO_MUCH_BYTES = 2**26, 2**30
 
@@ -29,7 +29,7 @@ def obey() -> None:
         time.sleep(LOOK_SECONDS)
     if given("hold"):
         # In C, without giving up the interpreter lock.
-        ctypes.PyDLL(None).usleep(HOLD_SECONDS * 1_000_000)
+        ctypes.PyDLL(None).usleep(int(HOLD_SECONDS * 1_000_000))
     if given("exhaust"):
         exhaust()
 

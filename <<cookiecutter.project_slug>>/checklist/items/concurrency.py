@@ -1,5 +1,109 @@
-"""TODO."""
+"""Concurrency.
 
-from ..item import Item
+Sessions beside each other, and one too many.
+"""
 
-ITEMS: tuple[type[Item], ...] = ()
+from ..item import FailedError, Item, SkippedError
+from ..lab import ACTIVE, PATIENCE_SECONDS, Lab
+from ..work import IMPATIENT, lasting_sessions, one_more, silent_caller, strangers
+from .monitoring import Metrics
+from .start import first_answer
+from emulator.container import eventually
+
+
+class Capacity(Item):
+    """As many sessions as the capacity are admitted, the next one is refused, and places free up.
+
+    Why: each session above what the GPU holds takes the memory of those that run.
+    https://github.com/livepeer/go-livepeer
+
+    Fix: count sessions where they are admitted, refuse before anything is allocated, and give the
+    place back whatever ends the session.
+    """
+
+    id = "capacity"
+    title = "The capacity is kept"
+    needs = (Metrics,)
+
+    def check(self, lab: Lab) -> str:
+        container = lab.running()
+        refused = container.errors("capacity")
+        with lasting_sessions(lab, container, lab.capacity):
+            answer = one_more(container)
+            open_now = container.metric(ACTIVE)
+        if answer.status_code < 400 or open_now != lab.capacity:
+            raise FailedError(
+                f"one more than {lab.capacity} was answered {answer.status_code}, "
+                f"and {ACTIVE} was {open_now}"
+            )
+        if container.errors("capacity") != refused + 1:
+            raise FailedError("the refusal is not counted as `capacity` in byoc_errors_total")
+        first_answer(lab, container)
+        return f"{lab.capacity} were admitted, one more got {answer.status_code}, then one again"
+
+
+class RetryAfter(Item):
+    """Who is refused for want of room gets 503, and Retry-After says when to try again.
+
+    Why: orchestrators and gateways take 503 for full and anything else for broken, and who is told
+    no time tries again at once. https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+
+    Fix: answer with 503 and Retry-After in seconds.
+    """
+
+    id = "retry-after"
+    title = "Refusals say when to try again"
+    needs = (Capacity,)
+
+    def check(self, lab: Lab) -> str:
+        container = lab.running()
+        with lasting_sessions(lab, container, lab.capacity):
+            answer = one_more(container)
+        after = answer.headers.get("Retry-After", "")
+        if answer.status_code != 503 or not after.isdecimal():
+            raise FailedError(f"it is {answer.status_code} with Retry-After {after!r}")
+        return f"503, Retry-After: {after}"
+
+
+class Isolation(Item):
+    """No session gets what belongs to another one.
+
+    Why: viewers would see each other's pictures, and callers each other's answers.
+    https://owasp.org/www-project-top-ten/
+
+    Fix: keep the state of a session in its own object, never in the model or a module.
+    """
+
+    id = "isolation"
+    title = "Sessions are isolated"
+    needs = (Metrics,)
+
+    def check(self, lab: Lab) -> str:
+        if lab.capacity == 1:
+            raise SkippedError("with a capacity of 1 no two sessions are open at once")
+        return strangers(lab, lab.running())
+
+
+class SilentCaller(Item):
+    """A caller who opens a session and then says nothing loses the place after some time.
+
+    Why: callers vanish without a word, and each would take a part of the capacity for ever.
+    https://www.rfc-editor.org/rfc/rfc9110#name-408-request-timeout
+
+    Fix: give every wait for a caller a time limit.
+    """
+
+    id = "silent-caller"
+    title = "A silent caller frees its place"
+    needs = (Capacity,)
+
+    def check(self, lab: Lab) -> str:
+        settings = {**IMPATIENT, "BYOC_CAPACITY": "1"}
+        with lab.start(**settings) as container, silent_caller(container):
+            eventually(lambda: container.metric(ACTIVE), "the silent session", PATIENCE_SECONDS)
+            eventually(lambda: not container.metric(ACTIVE), "its end", PATIENCE_SECONDS)
+            first_answer(lab, container)
+        return f"it is free again with {' '.join('='.join(each) for each in IMPATIENT.items())}"
+
+
+ITEMS: tuple[type[Item], ...] = (Capacity, RetryAfter, Isolation, SilentCaller)

@@ -1,5 +1,102 @@
-"""TODO."""
+"""Faults.
 
-from ..item import Item
+What the model does to itself must not cost the container.
+"""
 
-ITEMS: tuple[type[Item], ...] = ()
+from ..callers import calling
+from ..item import FailedError, Item
+from ..lab import PATIENCE_SECONDS, Lab
+from .monitoring import Metrics
+from .start import first_answer
+from emulator.container import Container, eventually
+
+RESTARTS = "byoc_worker_restarts_total"
+TIME_LIMIT = {"BYOC_JOB_TIMEOUT_SECONDS": "2"}
+
+
+def survives(lab: Lab, container: Container, error_type: str, order: str = "") -> str:
+    """With a session open, the model obeys the order, or is killed. Raises FailedError."""
+    errors, restarts = container.errors(error_type), container.metric(RESTARTS) or 0
+    with calling(lab.options, container, 1) as callers:
+        callers.wait_answered()
+        if order:
+            with lab.order(order):
+                counted(container, error_type, errors)
+        else:
+            container.signal_model()
+            counted(container, error_type, errors)
+    eventually(
+        lambda: (container.metric(RESTARTS) or 0) > restarts,
+        f"{RESTARTS} counts that the model was replaced",
+        PATIENCE_SECONDS,
+    )
+    eventually(lambda: serves(lab, container), "a session that is served", PATIENCE_SECONDS)
+    return f"it was counted as {error_type}, the model was replaced, and serves again"
+
+
+def counted(container: Container, error_type: str, before: float) -> None:
+    words = f"the fault is counted as {error_type} in byoc_errors_total"
+    eventually(lambda: container.errors(error_type) > before, words, PATIENCE_SECONDS)
+
+
+def serves(lab: Lab, container: Container) -> bool:
+    try:
+        first_answer(lab, container)
+    except FailedError:
+        return False
+    return True
+
+
+class Killed(Item):
+    """When the model's process is killed, it is replaced, and the container serves on.
+
+    Why: a segmentation fault in one library must not take all sessions with it.
+    https://kserve.github.io/website/
+
+    Fix: run the model in a process of its own, watch it, and start it again.
+    """
+
+    id = "model-killed"
+    title = "The model is killed"
+    needs = (Metrics,)
+
+    def check(self, lab: Lab) -> str:
+        return survives(lab, lab.running(), "worker_crash")
+
+
+class Hung(Item):
+    """When the model hangs, its process is replaced after BYOC_JOB_TIMEOUT_SECONDS.
+
+    Why: a deadlock raises no exception, and a session that waits for it is lost without a word.
+    https://docs.nvidia.com/cuda/cuda-runtime-api/
+
+    Fix: give each call of the model a time limit, kill its process after it, and start it again.
+    """
+
+    id = "model-hung"
+    title = "The model hangs"
+    needs = (Metrics,)
+
+    def check(self, lab: Lab) -> str:
+        with lab.start(**TIME_LIMIT) as container:
+            return survives(lab, container, "timeout", "wait")
+
+
+class OutOfMemory(Item):
+    """When the model runs out of memory, that is counted as what it is, and its process replaced.
+
+    Why: the allocator of a process that ran out once is fragmented, and the next session fails too;
+    operators must see that the capacity is too high. https://pytorch.org/docs/stable/notes/cuda.html
+
+    Fix: tell MemoryError from other errors, count it as out_of_memory, and replace the process.
+    """
+
+    id = "model-out-of-memory"
+    title = "The model runs out of memory"
+    needs = (Metrics,)
+
+    def check(self, lab: Lab) -> str:
+        return survives(lab, lab.running(), "out_of_memory", "exhaust")
+
+
+ITEMS: tuple[type[Item], ...] = (Killed, Hung, OutOfMemory)

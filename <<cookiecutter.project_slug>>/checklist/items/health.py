@@ -1,5 +1,198 @@
-"""TODO."""
+"""Health under load.
 
-from ..item import Item
+Each poll is one of an orchestrator: it waits for 3 s, and one miss ends all sessions.
+"""
 
-ITEMS: tuple[type[Item], ...] = ()
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from threading import Event, Thread
+
+from ..callers import calling
+from ..item import FailedError, Item
+from ..lab import PATIENCE_SECONDS, Lab, health_polls
+from .start import Ready
+from emulator.container import POLL_SECONDS, Container, eventually
+
+POLLS = 10  # at least, in each item
+FULL_SECONDS = 30  # so that a poll every 5 s is among them more than once
+TOO_LONG = POLL_SECONDS + 0.5  # what stops longer than this would be missed by a poll
+FRAMES = "byoc_frames_in_total"
+RESTARTS = "byoc_worker_restarts_total"
+CONNECTIONS, FLOODERS = 200, 8
+GARBAGE = b"POST /\x00 HTTP/9.9\r\n" + 4096 * b"x"
+
+
+@contextmanager
+def watched(container: Container) -> Iterator[list[str]]:
+    """Health is polled meanwhile; the list gets what was seen. Raises FailedError for a miss."""
+    seen: list[str] = []
+    with health_polls(container, POLLS) as scraper:
+        yield seen
+    if scraper.misses:
+        first = scraper.misses[0]
+        words = f"{len(scraper.misses)} of {len(scraper.polls)} polls missed, the first one with"
+        raise FailedError(f"{words} {first.words}")
+    seen.append(f"{len(scraper.polls)} polls of /health were answered with ok within 3 s")
+
+
+class HealthUnderLoad(Item):
+    """`/health` is ok while as many sessions as the capacity run, and others are refused.
+
+    Why: go-livepeer polls every 5 s, waits for 3 s, and ends all sessions of a container after
+    one miss. https://github.com/livepeer/go-livepeer
+
+    Fix: answer `/health` from a thread of its own, with what somebody else has noted before.
+    """
+
+    id = "health-under-load"
+    title = "Healthy under full load"
+    needs = (Ready,)
+    target = "running"
+
+    def check(self, lab: Lab) -> str:
+        container = lab.running()
+        count = int(container.metric("byoc_capacity") or lab.capacity)
+        with watched(container) as seen, calling(lab.options, container, count + 1) as callers:
+            callers.wait_answered()
+            time.sleep(POLL_SECONDS if lab.quick else FULL_SECONDS)
+        return f"{seen[0]}, with {count} sessions and one more that was refused"
+
+
+class HealthWithLock(Item):
+    """`/health` is ok while the model holds the interpreter lock for longer than a poll waits.
+
+    Why: extensions in C hold it during a load, a copy or a compilation, and then no thread of that
+    process runs. https://docs.python.org/3/c-api/init.html#thread-state-and-the-global-interpreter-lock
+
+    Fix: run the model in a process of its own.
+    """
+
+    id = "health-with-lock"
+    title = "Healthy while the interpreter lock is held"
+    needs = (HealthUnderLoad,)
+
+    def check(self, lab: Lab) -> str:
+        container = lab.running()
+        before = container.metric(FRAMES) or 0
+        with lab.order("hold"), calling(lab.options, container, 1):
+            eventually(
+                lambda: (container.metric(FRAMES) or 0) > before,
+                "the model gets something to work on",
+                PATIENCE_SECONDS,
+            )
+            with watched(container) as seen:
+                time.sleep(TOO_LONG)
+        return seen[0]
+
+
+class HealthOffInference(Item):
+    """`/health` is ok while the model's process stands still.
+
+    Why: health that is answered by who runs the model waits for the model, and a busy container
+    then looks like a dead one. https://sre.google/sre-book/addressing-cascading-failures/
+
+    Fix: answer `/health` in another process than the model's.
+    """
+
+    id = "health-off-inference"
+    title = "Health is answered off the inference thread"
+    needs = (HealthUnderLoad,)
+
+    def check(self, lab: Lab) -> str:
+        container = lab.running()
+        container.signal_model(signal.SIGSTOP)
+        try:
+            with watched(container) as seen:
+                time.sleep(TOO_LONG)
+        finally:
+            container.signal_model(signal.SIGCONT)
+        return seen[0]
+
+
+class HealthDuringRestart(Item):
+    """`/health` stays ok while the model's process is lost and replaced.
+
+    Why: a crash costs one job or a few frames, but a missed poll costs all sessions.
+    https://github.com/livepeer/go-livepeer
+
+    Fix: stay ok while sessions are open, and refuse new ones until the model is back.
+    """
+
+    id = "health-during-restart"
+    title = "Healthy while the model restarts"
+    needs = (HealthUnderLoad,)
+
+    def check(self, lab: Lab) -> str:
+        container = lab.running()
+        before = container.metric(RESTARTS) or 0
+        loaded = len(container.events("model loaded"))
+        with watched(container) as seen:
+            container.signal_model()
+            eventually(
+                lambda: len(container.events("model loaded")) > loaded,
+                "another process of the model",
+                PATIENCE_SECONDS,
+            )
+        if container.metric(RESTARTS) != before + 1:
+            raise FailedError(f"{RESTARTS} does not count the restart")
+        return seen[0]
+
+
+class HealthUnderFlood(Item):
+    """`/health` is ok while the job port is flooded with connections and garbage.
+
+    Why: whoever reaches the job port could otherwise take the container away from its orchestrator.
+    https://owasp.org/www-community/attacks/Denial_of_Service
+
+    Fix: serve health on a port of its own with an event loop of its own.
+    """
+
+    id = "health-under-flood"
+    title = "Healthy while the job port is flooded"
+    needs = (HealthUnderLoad,)
+    target = "running"
+
+    def check(self, lab: Lab) -> str:
+        container = lab.running()
+        with watched(container) as seen, flood(container):
+            time.sleep(POLL_SECONDS)
+        return f"{seen[0]}, with {CONNECTIONS} idle connections and {FLOODERS} senders of garbage"
+
+
+@contextmanager
+def flood(container: Container) -> Iterator[None]:
+    """Connections that say nothing, and others that send what is no HTTP, again and again."""
+    url = container.jobs.base_url
+    address, done = (url.host, url.port or 80), Event()
+
+    def send() -> None:
+        while not done.is_set():
+            with closing(socket.create_connection(address, POLL_SECONDS)) as connection:
+                connection.sendall(GARBAGE)
+
+    with ExitStack() as stack:
+        for _ in range(CONNECTIONS):
+            stack.enter_context(closing(socket.create_connection(address, POLL_SECONDS)))
+        threads = [Thread(target=send, daemon=True) for _ in range(FLOODERS)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join(PATIENCE_SECONDS)
+    # Whoever came before is served before this.
+    container.jobs.get("/health").raise_for_status()
+
+
+ITEMS: tuple[type[Item], ...] = (
+    HealthUnderLoad,
+    HealthWithLock,
+    HealthOffInference,
+    HealthDuringRestart,
+    HealthUnderFlood,
+)

@@ -1,5 +1,106 @@
-"""TODO."""
+"""GPU memory.
 
-from ..item import Item
+A short load test at the capacity.
+"""
 
-ITEMS: tuple[type[Item], ...] = ()
+import asyncio
+from argparse import Namespace
+from functools import cache
+from urllib.parse import urlsplit
+
+from ..item import FailedError, Item, NotTestedError, SkippedError
+from ..lab import Lab
+from .start import Ready
+from load_test.devices import GPU
+from load_test.report import Objectives, Report
+from load_test.run import run
+from load_test.target import LOOPBACK, Target, root_of
+from load_test.traffic import LIMIT_MS, Traffic
+from load_test.words import percent, size
+
+QUICK_SECONDS, FULL_SECONDS = 2, 20
+QUICK_LIMIT_MS = 60_000  # what comes at all is in time
+
+
+@cache
+def measure(lab: Lab) -> Report:
+    """A load test with as many sessions as the capacity, whose report stands beside."""
+    container, options = lab.running(), lab.options
+    jobs, ops = (str(each.base_url).rstrip("/") for each in (container.jobs, container.ops))
+    here = urlsplit(ops).hostname in LOOPBACK
+    target = Target("the container", jobs, ops, None if options.url else root_of(container), here)
+    given = Namespace(
+        **vars(options)
+        | {
+            "url": jobs,
+            "orchestrator": None,
+            "objectives": Objectives(limit_ms=QUICK_LIMIT_MS if lab.quick else LIMIT_MS),
+            "sessions": lab.capacity,
+            "seconds": QUICK_SECONDS if lab.quick else FULL_SECONDS,
+            "memory_bytes": int((options.memory_gib or 0) * 2**30),
+            "report": options.report / "load-test",
+        }
+    )
+    given.report.mkdir(exist_ok=True)
+    return asyncio.run(run(given, target, Traffic(given), quiet=True, confirms=not lab.quick))
+
+
+class MemoryFits(Item):
+    """The memory of all sessions, as many as the capacity, fits the device with some to spare.
+
+    Why: sessions are admitted by number, and the one that finds the memory full takes down all
+    others. https://docs.livepeer.org
+
+    Fix: lower BYOC_CAPACITY, or what each session takes: resolution, batch size, precision.
+    """
+
+    id = "memory-fits"
+    title = "The sessions fit the memory"
+    needs = (Ready,)
+    target = "running"
+
+    def check(self, lab: Lab) -> str:
+        report = measure(lab)
+        told = [level.memory for level in report.levels if level.memory]
+        if not told:
+            raise SkippedError("; ".join(report.notes) or "the memory is not known")
+        most = max(told, key=lambda memory: memory.peak_bytes)
+        if GPU and most.source == "resident":
+            raise SkippedError("there is no GPU here: run the checklist where it will serve")
+        words = (
+            f"{size(most.idle_bytes)} when idle and {lab.capacity} times "
+            f"{size(most.per_session_bytes)} are {size(most.peak_bytes)} of the "
+            f"{size(most.fits_bytes)} that fit; {percent(report.objectives.headroom)} is kept free"
+        )
+        if any(level.limit == "memory" for level in report.levels):
+            raise FailedError(words)
+        return words
+
+
+class CapacityMeasured(Item):
+    """A load test with as many sessions as the capacity meets its objectives.
+
+    Why: what is advertised is what orchestrators send, whether the device keeps up or not.
+    https://docs.livepeer.org
+
+    Fix: set BYOC_CAPACITY to what `python -m load_test` recommends.
+    """
+
+    id = "capacity-measured"
+    title = "The capacity is not above what was measured"
+    needs = (MemoryFits,)
+    target = "running"
+
+    def check(self, lab: Lab) -> str:
+        report = measure(lab)
+        last = report.levels[-1]
+        if last.verdict == "invalid":
+            raise NotTestedError("; ".join(last.reasons))
+        if last.verdict == "not met":
+            raise FailedError(f"{lab.capacity} at once do not hold: {'; '.join(last.reasons)}")
+        if lab.quick:
+            return f"{lab.capacity} at once hold for some seconds; latency was not judged"
+        return report.sentence
+
+
+ITEMS: tuple[type[Item], ...] = (MemoryFits, CapacityMeasured)

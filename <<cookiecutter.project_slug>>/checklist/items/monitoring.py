@@ -1,5 +1,125 @@
-"""TODO."""
+"""Monitoring.
 
-from ..item import Item
+What Prometheus reads, and whether it is true.
+"""
 
-ITEMS: tuple[type[Item], ...] = ()
+import shutil
+import subprocess
+
+from ..callers import calling
+from ..item import FailedError, Item, SkippedError
+from ..lab import ACTIVE, PATIENCE_SECONDS, Lab
+from ..work import done
+from .start import Ready
+from emulator.container import Container, eventually
+
+FAMILIES = {
+    ACTIVE: "gauge",
+    "byoc_frame_latency_ms": "histogram",
+    "byoc_gpu_memory_bytes": "gauge",
+    "byoc_errors_total": "counter",
+}
+LATENCIES = "byoc_frame_latency_ms_count"
+NO_ROUTE = "/no-such-route"
+# A unit is part of a name that dashboards know, and stays.
+ALLOWED = "byoc_frame_latency_ms metric names should not contain abbreviated units"
+
+
+class Metrics(Item):
+    """`/metrics` has the four metrics of the checklist, by their names and types.
+
+    Why: operators watch all containers with one dashboard and one set of alerts, which know them
+    by name. https://prometheus.io/docs/practices/naming/
+
+    Fix: name them byoc_sessions_active (gauge), byoc_frame_latency_ms (histogram),
+    byoc_gpu_memory_bytes (gauge) and byoc_errors_total (counter).
+    """
+
+    id = "metrics"
+    title = "The four metrics, by name and type"
+    needs = (Ready,)
+    target = "running"
+
+    def check(self, lab: Lab) -> str:
+        lines = lab.running().ops.get("/metrics").text.splitlines()
+        types = dict(line.split()[2:4] for line in lines if line.startswith("# TYPE "))
+        wrong = [
+            f"{name} is {types.get(name, 'missing')}, not a {kind}"
+            for name, kind in FAMILIES.items()
+            if types.get(name) != kind
+        ]
+        if wrong:
+            raise FailedError("; ".join(wrong))
+        return ", ".join(f"{name} is a {kind}" for name, kind in FAMILIES.items())
+
+
+class MetricsAgree(Item):
+    """The metrics agree with the work done: open sessions, answers and errors are counted exactly.
+
+    Why: a gauge that leaks or a counter that stands still hides the fault that it is there for.
+    https://sre.google/sre-book/monitoring-distributed-systems/
+
+    Fix: count where a session opens and where it ends, whatever ends it, and count each error once.
+    """
+
+    id = "metrics-agree"
+    title = "The metrics agree with the work done"
+    needs = (Metrics,)
+    target = "running"
+
+    def check(self, lab: Lab) -> str:
+        container = lab.running()
+        before, errors = latencies(container), container.errors("bad_request")
+        with calling(lab.options, container, 1) as callers:
+            callers.wait_answered()
+            if not lab.options.url:
+                expect(container, ACTIVE, 1)
+        expect(container, ACTIVE, 0)
+        answers = done(callers)
+        expect(container, LATENCIES, before + answers)
+        container.jobs.post(NO_ROUTE)
+        if (counted := container.errors("bad_request") - errors) != 1:
+            raise FailedError(f"one wrong request was counted {counted:g} times as bad_request")
+        return f"1 session, {answers} answers and 1 wrong request were counted as what they were"
+
+
+def latencies(container: Container) -> float:
+    return container.metric(LATENCIES) or 0
+
+
+def expect(container: Container, name: str, value: float) -> None:
+    """Now or soon. Raises FailedError."""
+    try:
+        eventually(lambda: container.metric(name) == value, name, PATIENCE_SECONDS / 4)
+    except AssertionError:
+        raise FailedError(f"{name} is {container.metric(name)}, not {value:g}") from None
+
+
+class Promtool(Item):
+    """`promtool check metrics` accepts what `/metrics` answers.
+
+    Why: Prometheus drops a whole scrape for one line that it can't read.
+    https://prometheus.io/docs/prometheus/latest/command-line/promtool/
+
+    Fix: mend what promtool names; its remark about the unit in byoc_frame_latency_ms is allowed.
+    """
+
+    id = "promtool"
+    title = "Prometheus accepts the metrics"
+    needs = (Metrics,)
+    target = "running"
+
+    def check(self, lab: Lab) -> str:
+        if not (promtool := shutil.which("promtool")):
+            raise SkippedError("promtool is not installed here: it comes with Prometheus")
+        text = lab.running().ops.get("/metrics").content
+        checked = subprocess.run(
+            [promtool, "check", "metrics"], input=text, capture_output=True, timeout=60, check=False
+        )
+        remarks = (checked.stdout + checked.stderr).decode().splitlines()
+        if wrong := [remark for remark in remarks if remark != ALLOWED]:
+            raise FailedError("; ".join(wrong))
+        return "it has no remark, but for the unit in byoc_frame_latency_ms"
+
+
+ITEMS: tuple[type[Item], ...] = (Metrics, MetricsAgree, Promtool)

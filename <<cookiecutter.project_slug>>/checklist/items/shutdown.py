@@ -1,5 +1,119 @@
-"""TODO."""
+"""Graceful shutdown.
 
-from ..item import Item
+What becomes of open sessions when the container is told to stop.
+"""
 
-ITEMS: tuple[type[Item], ...] = ()
+import time
+
+from ..item import FailedError, Item
+from ..lab import KILL_SECONDS, Lab
+from ..work import lasting_sessions, lost
+from .start import Ready
+from emulator.container import Container, eventually
+
+DRAIN_SECONDS = 3 * KILL_SECONDS
+ECHO_SECONDS = 1.2  # signals within a second count as one
+
+
+def wait_exit(container: Container, since: float) -> float:
+    """How many seconds after that moment it ended, with exit code 0. Raises FailedError."""
+    try:
+        eventually(
+            lambda: container.process.poll() is not None,
+            "the exit after SIGTERM",
+            since + KILL_SECONDS - time.monotonic(),
+        )
+    except AssertionError:
+        raise FailedError(f"it still runs {KILL_SECONDS} s after SIGTERM") from None
+    seconds = time.monotonic() - since
+    if code := container.process.returncode:
+        raise FailedError(f"it ended with exit code {code}, {seconds:.1f} s after SIGTERM")
+    return seconds
+
+
+def terminate(container: Container, event: str) -> float:
+    """Send SIGTERM, and wait for that event in the log. Raises FailedError."""
+    since = time.monotonic()
+    container.process.terminate()
+    try:
+        eventually(lambda: container.events(event), event, KILL_SECONDS)
+    except AssertionError:
+        raise FailedError(f"SIGTERM has no effect: the log has no {event!r}") from None
+    return since
+
+
+class StopWithSessions(Item):
+    """SIGTERM closes every open session, all that was accepted comes out, and the exit code is 0.
+
+    Why: Docker kills a container 10 s after SIGTERM, and whatever it has not sent by then is lost
+    to the viewers. https://docs.docker.com/reference/cli/docker/container/stop/
+
+    Fix: handle SIGTERM, refuse new sessions, send what the open ones still hold, close their
+    channels and exit within BYOC_SHUTDOWN_GRACE_SECONDS.
+    """
+
+    id = "stop-with-sessions"
+    title = "SIGTERM closes all sessions and loses nothing"
+    needs = (Ready,)
+
+    def check(self, lab: Lab) -> str:
+        with lab.start() as container:
+            with lasting_sessions(lab, container, lab.capacity) as callers:
+                since = terminate(container, "admission closed")
+                lab.withdraw_orders()
+                seconds = wait_exit(container, since)
+            if words := lost(callers, container):
+                raise FailedError("; ".join(words))
+        return f"{lab.capacity} sessions lost nothing, exit code 0 after {seconds:.1f} s"
+
+
+class StopTwice(Item):
+    """A second signal ends a drain: the open sessions are closed, and lose nothing.
+
+    Why: an operator who can't wait for the end of a long drain must not have to kill.
+    https://pracucci.com/graceful-shutdown-of-kubernetes-pods.html
+
+    Fix: on a second signal stop waiting for the sessions, and end them as a stop without a drain
+    does.
+    """
+
+    id = "stop-twice"
+    title = "A second signal ends the drain"
+    needs = (StopWithSessions,)
+
+    def check(self, lab: Lab) -> str:
+        with lab.start(BYOC_DRAIN_SECONDS=str(DRAIN_SECONDS)) as container:
+            with lasting_sessions(lab, container, 1) as callers:
+                terminate(container, "admission closed")
+                time.sleep(ECHO_SECONDS)
+                if container.process.poll() is not None:
+                    raise FailedError("it did not wait for the open session")
+                since = terminate(container, "drain ended")
+                lab.withdraw_orders()
+                seconds = wait_exit(container, since)
+            if words := lost(callers, container):
+                raise FailedError("; ".join(words))
+        return f"a drain of {DRAIN_SECONDS} s ended {seconds:.1f} s after it, and nothing was lost"
+
+
+class StopWhileLoading(Item):
+    """SIGTERM while the model loads ends the container with exit code 0.
+
+    Why: a rollout that is taken back stops containers that have never served, and one that can't
+    be stopped holds the GPU. https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
+
+    Fix: load the model where a signal can interrupt it: not on the thread that handles signals.
+    """
+
+    id = "stop-while-loading"
+    title = "SIGTERM while loading"
+    needs = (Ready,)
+
+    def check(self, lab: Lab) -> str:
+        with lab.order("load"), lab.launch() as container:
+            since = time.monotonic()
+            container.process.terminate()
+            return f"exit code 0 after {wait_exit(container, since):.1f} s"
+
+
+ITEMS: tuple[type[Item], ...] = (StopWithSessions, StopTwice, StopWhileLoading)

@@ -3,60 +3,91 @@
 From the first instant to the first answer.
 """
 
-import json
 import statistics
-import time
-from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 
 from ..callers import calling
 from ..item import FailedError, Item, SkippedError
-from ..lab import PATIENCE_SECONDS, Lab, health_polls
+from ..lab import Lab, health_polls
 from ..work import one_more
 from .image import ReadOnlyRoot
-from emulator.container import Container, StartError, eventually
+from emulator.container import Container, StartError
 
 POLLS = 5  # while the model is kept from loading
-USUAL = 3  # sessions, for what a first answer usually takes
-FACTOR, SECONDS = 5, 2  # a first answer may take so many times as long, and so much longer
+USUAL = 2  # sessions that show how long a first answer usually takes
+FACTOR, SECONDS = 5, 3  # a first answer may take so many times as long, and so much longer
 WRONG = {"BYOC_CAPACITY": "none"}
+UNPROCESSED = "byoc_frames_unprocessed_total"  # which batch has none of
+GPU = Path("/dev/nvidiactl")
 
 
 def first_answer(lab: Lab, container: Container) -> float:
     """How many seconds it takes in a new session. Raises FailedError."""
+    before = container.metric(UNPROCESSED) or 0
     with calling(lab.options, container, 1) as callers:
         callers.wait_answered()
         (trace,) = (session.trace for session in callers.sessions)
-        if callers.troubles or trace.first_seconds is None:
-            raise FailedError(
-                f"a session is not served: {' '.join(callers.troubles) or 'no answer'}"
-            )
+    if callers.troubles or trace.first_seconds is None:
+        words = " ".join(callers.troubles) or "no answer came"
+        raise FailedError(f"a session is not served: {words}")
+    if passed := (container.metric(UNPROCESSED) or 0) - before:
+        raise FailedError(f"{passed:g} frames passed the model by")
     return trace.first_seconds
 
 
-def refuses_to_start(lab: Lab, **settings: str) -> str:
-    """The line that it ends with. Raises FailedError."""
+def refuse_to_start(lab: Lab, **settings: str) -> str:
+    """The one line that it ends with, which names the setting. Raises FailedError."""
     try:
-        with lab.start(ready=False, **settings) as container:
+        with lab.launch(**settings) as container:
             container.wait_ready()
     except StartError as error:
         lines = error.log.splitlines()
-        names = [name for name in settings if name in error.log]
-        if error.exit_code == 2 and len(lines) == len(names) == 1:
+        if error.exit_code == 2 and len(lines) == 1 and all(name in lines[0] for name in settings):
             return lines[0]
-        told = f"exit code {error.exit_code}, {len(lines)} lines of log: {' '.join(lines)[:300]}"
-        raise FailedError(f"it ends, but with {told}") from None
-    raise FailedError("it starts all the same")
+        told = f"exit code {error.exit_code} and {len(lines)} lines of log: {' '.join(lines)[:300]}"
+        raise FailedError(f"the container ends with {told}") from None
+    raise FailedError("the container starts all the same")
+
+
+class Startup(NamedTuple):
+    """What was seen while the model was kept from loading, and right after."""
+
+    polls: int
+    misses: int
+    health: httpx.Response
+    live: httpx.Response
+    refusal: httpx.Response
+    first_seconds: float
+    usual_seconds: float
+
+
+@cache
+def startup(lab: Lab) -> Startup:
+    """Of the container that others use after it. Raises FailedError or StartError."""
+    with lab.order("load"):
+        container = lab.running(ready=False)
+        with health_polls(container, POLLS) as scraper:
+            health, live = container.ops.get("/health"), container.ops.get("/livez")
+            refusal = one_more(container)
+    container.wait_ready()
+    first = first_answer(lab, container)
+    usual = statistics.median(first_answer(lab, container) for _ in range(USUAL))
+    polls, misses = len(scraper.polls), len(scraper.misses)
+    return Startup(polls, misses, health, live, refusal, first, usual)
 
 
 class Ready(Item):
-    """`/health` is ok only once the model is loaded, and whoever calls then is served.
+    """`/health` is ok only after the model has loaded, and a session that comes then is served.
 
-    Why: an orchestrator that finds the container healthy sends it sessions at once, and each one
-    that fails costs reputation. https://docs.livepeer.org
+    Why: orchestrators send sessions as soon as the container is healthy, and each one that fails
+    costs the orchestrator its reputation. https://github.com/livepeer/go-livepeer
 
-    Fix: report `loading` with status 503 until `load` has returned.
+    Fix: answer `/health` with status 503 until `load` has returned, and do in `load` whatever the
+    first session needs.
     """
 
     id = "ready"
@@ -67,18 +98,97 @@ class Ready(Item):
     def check(self, lab: Lab) -> str:
         if lab.options.url:
             return f"a session was answered after {first_answer(lab, lab.running()):.1f} s"
-        with lab.order("load"), lab.start(ready=False) as container:
-            with health_polls(container, POLLS) as scraper:
-                pass
-            if len(scraper.misses) < len(scraper.polls):
-                raise FailedError("/health is ok before the model is loaded")
-            lab.withdraw_orders()
-            container.wait_ready()
-            seconds = first_answer(lab, container)
-        return (
-            f"{len(scraper.polls)} polls were refused while the model was loading, then a session "
-            f"was answered after {seconds:.1f} s"
-        )
+        seen = startup(lab)
+        if seen.misses < seen.polls:
+            raise FailedError("/health is ok before the model has loaded")
+        polls = f"{seen.polls} polls were refused while the model was kept from loading"
+        return f"{polls}, and then a session was answered after {seen.first_seconds:.1f} s"
 
 
-ITEMS = (Ready,)
+class Warm(Item):
+    """The first session after a start is answered about as fast as later ones.
+
+    Why: a model that compiles, allocates or downloads at its first inference makes the first
+    viewer wait, after every restart.
+    https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/user_guide/model_configuration.html
+
+    Fix: run one real inference in `load`.
+    """
+
+    id = "warm"
+    title = "The first session is not slower"
+    needs = (Ready,)
+
+    def check(self, lab: Lab) -> str:
+        first, usual = startup(lab).first_seconds, startup(lab).usual_seconds
+        told = f"the first session was answered after {first:.1f} s, later ones after {usual:.1f} s"
+        if first > FACTOR * usual + SECONDS:
+            raise FailedError(told)
+        return told
+
+
+class Loading(Item):
+    """While the model loads, `/health` says so, `/livez` is ok, and sessions are refused for now.
+
+    Why: who can't tell a slow load from a hang kills the container before it has ever served.
+    https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/
+
+    Fix: listen before the model loads, answer `/health` with 503 `{"status": "loading"}` and
+    sessions with 503 and Retry-After.
+    """
+
+    id = "loading"
+    title = "Loading is visible"
+    needs = (Ready,)
+
+    def check(self, lab: Lab) -> str:
+        seen = startup(lab)
+        for what, answer, status in (("/health", seen.health, 503), ("/livez", seen.live, 200)):
+            if answer.status_code != status:
+                raise FailedError(f"{what} answers {answer.status_code} {answer.text}")
+        if seen.health.json().get("status") != "loading":
+            raise FailedError(f"/health does not say `loading`, but {seen.health.text}")
+        refusal, after = seen.refusal, seen.refusal.headers.get("Retry-After")
+        if refusal.status_code != 503 or not after:
+            raise FailedError(f"a session is answered {refusal.status_code} {refusal.text}")
+        return f"/health: {seen.health.text}; a session: 503, Retry-After {after}"
+
+
+class WrongSetting(Item):
+    """A wrong setting ends the start with exit code 2 and one line that names the setting.
+
+    Why: a container that ignores a typing error serves with a default that nobody chose, and one
+    that dies with a traceback makes its operator read code. https://12factor.net/config
+
+    Fix: check all settings before anything else, print one line to standard error, and exit
+    with 2.
+    """
+
+    id = "wrong-setting"
+    title = "A wrong setting is refused in one line"
+    needs = (Ready,)
+
+    def check(self, lab: Lab) -> str:
+        return refuse_to_start(lab, **WRONG)
+
+
+class GpuRequired(Item):
+    """Where a GPU is required and there is none, the container does not start.
+
+    Why: a model that falls back to the processor registers, takes sessions, and serves them too
+    slowly to be paid for. https://github.com/NVIDIA/nvidia-container-toolkit
+
+    Fix: check for a GPU at the start when BYOC_REQUIRE_GPU is set, and exit with 2.
+    """
+
+    id = "gpu-required"
+    title = "No start without a GPU that is required"
+    needs = (Ready,)
+
+    def check(self, lab: Lab) -> str:
+        if GPU.exists():
+            raise SkippedError(f"there is a GPU here: {GPU} exists")
+        return refuse_to_start(lab, BYOC_REQUIRE_GPU="1")
+
+
+ITEMS: tuple[type[Item], ...] = (Ready, Warm, Loading, WrongSetting, GpuRequired)

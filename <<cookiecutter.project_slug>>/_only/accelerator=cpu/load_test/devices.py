@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from .memory import MemoryWatch, resident
 from .scraper import Scraper
 
+GPU = False
+
 
 @contextmanager
 def watch_memory(scraper: Scraper, root: int | None, here: bool) -> Iterator[MemoryWatch]:

@@ -14,6 +14,7 @@ import pynvml
 from .memory import MemoryWatch, Samples, resident, scraped
 from .scraper import Scraper, repeating
 
+GPU = True
 USED: Final = "byoc_gpu_memory_bytes"
 TOTAL = "byoc_gpu_memory_total_bytes"
 START_SECONDS = 30.0  # without the persistence daemon the driver first starts every GPU

@@ -1,17 +1,20 @@
 """What sessions are here: jobs, which last as long as the model is ordered to wait."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 
 import httpx
 
 from .callers import Callers, calling
+from .item import FailedError
 from .lab import ACTIVE, PATIENCE_SECONDS, Lab
 from emulator.container import Container, eventually
 
 # For a request whose body does not come, the shorter the better here.
 IMPATIENT = {"BYOC_BODY_TIMEOUT_SECONDS": "2"}
+ROUNDS = 20
 
 
 @contextmanager
@@ -59,3 +62,22 @@ def lost(callers: Callers, container: Container) -> list[str]:
     if (answered := done(callers)) != len(accepted):
         words.append(f"{len(accepted)} jobs were accepted, {answered} answers came")
     return words
+
+
+def strangers(lab: Lab, container: Container) -> str:
+    """Jobs at once, each with an answer of its own. Raises FailedError when it gets another's."""
+    own = [f"job {number}" for number in range(ROUNDS * lab.capacity)]
+
+    def echo(job: str) -> str:
+        answer: str = container.jobs.post("/run", json=job).raise_for_status().json()
+        return answer
+
+    with lab.order("echo"), ThreadPoolExecutor(lab.capacity) as pool:
+        wrong = [
+            f"{job} got {got!r}"
+            for job, got in zip(own, pool.map(echo, own), strict=True)
+            if got != job
+        ]
+    if wrong:
+        raise FailedError(f"{len(wrong)} of {len(own)} answers were another job's: {wrong[0]}")
+    return f"{len(own)} jobs, {lab.capacity} at once, got the answers that were their own"

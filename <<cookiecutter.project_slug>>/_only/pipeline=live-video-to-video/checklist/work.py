@@ -1,18 +1,21 @@
 """What sessions are here: streams, each of which lasts until somebody ends it."""
 
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
 
 from .callers import Callers, calling
+from .item import FailedError, SkippedError
 from .lab import Lab
 from emulator.container import Container
 
 # For a session that nobody sends anything to, the shorter the better here.
 IMPATIENT = {"BYOC_SESSION_IDLE_SECONDS": "2"}
 CUT = "the stream was cut"  # by the container, which is what a stop is to do
+STREAM_SECONDS = 2
 NOWHERE = "http://127.0.0.1:9/input"
 
 
@@ -57,3 +60,18 @@ def lost(callers: Callers, container: Container) -> list[str]:
         if (decoded := len(session.sightings())) != accepted:
             words.append(f"{session.id}: {accepted} frames were accepted, {decoded} came out")
     return words
+
+
+def strangers(lab: Lab, container: Container) -> str:
+    """Streams at once, each with pictures of its own. Raises FailedError or SkippedError."""
+    with calling(lab.options, container, lab.capacity) as callers:
+        callers.wait_answered()
+        time.sleep(STREAM_SECONDS)
+    foreign = [trace.foreign for trace in callers.traces if trace.foreign is not None]
+    if callers.troubles:
+        raise FailedError("; ".join(callers.troubles))
+    if not foreign:
+        raise SkippedError("the model changes the pictures' counter, so they can't be told apart")
+    if sum(foreign):
+        raise FailedError(f"{sum(foreign)} pictures were another session's")
+    return f"{done(callers)} pictures of {len(foreign)} sessions at once were all their own"

@@ -1,0 +1,61 @@
+"""One load test from its first level to its report."""
+
+from argparse import Namespace
+from datetime import UTC, datetime
+
+from .conclusion import conclude
+from .devices import watch_memory
+from .files import write
+from .level import Bench
+from .page import render
+from .report import Report
+from .scraper import watch_ops
+from .search import next_level
+from .summary import markdown
+from .target import Target
+from .terminal import Progress
+from .traffic import UNIT, Traffic
+
+
+async def run(
+    options: Namespace,
+    target: Target,
+    traffic: Traffic,
+    *,
+    quiet: bool = False,
+    confirms: bool = True,
+) -> Report:
+    """The report is written as each level ends; `quiet` shows nothing meanwhile.
+
+    Raises CallError, LoadTestError, OSError, and httpx.HTTPError for the ops port.
+    """
+    options.url = target.jobs
+    report = Report(
+        started=datetime.now(UTC),
+        target=target.words,
+        sample=str(traffic),
+        objectives=options.objectives,
+        most=options.most,
+        only=options.sessions,
+    )
+    with (
+        watch_ops(target.ops) as scraper,
+        watch_memory(scraper, target.root, target.here) as memory,
+        Progress(report, quiet) as progress,
+    ):
+        report.device = memory.device
+        async with traffic:
+            bench = Bench(traffic, scraper, memory, report.objectives, options.memory_bytes)
+            await bench.warm_up()
+            report.age_by = traffic.age_by
+            while plan := next_level(report):
+                if plan.confirmation and not confirms:
+                    break
+                progress.begin(plan)
+                report.levels.append(await bench.run(plan, options.seconds))
+                report.notes = [*traffic.notes, *filter(None, [memory.note])]
+                conclude(report, UNIT)
+                forms = {"json": report.model_dump_json(indent=1), "html": render(report)}
+                write(options.report, {**forms, "md": markdown(report)})
+                progress.end()
+    return report
