@@ -1,6 +1,7 @@
 """The containers under test: started for an item, shared by several, or running elsewhere."""
 
 import itertools
+import os
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -78,7 +79,8 @@ class Lab:
     @contextmanager
     def launch(self, **settings: str) -> Iterator[Container]:
         """A container of its own, with the owner's model that takes orders. Raises StartError."""
-        path, orders = ("/mnt", "/orders") if self.image else (Path.cwd(), self.orders)
+        here = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
+        path, orders = ("/mnt", "/orders") if self.image else (here, str(self.orders))
         options = [f"--volume={FAULTY}:{FAULTY_FOLDER}:ro", f"--volume={self.orders}:/orders:ro"]
         given = dict(self.options.set)
         environment = {
@@ -87,8 +89,8 @@ class Lab:
             **settings,
             "BYOC_MODEL": FAULTY_MODEL,
             "CHECKLIST_MODEL": given.get("BYOC_MODEL", MODEL),
-            "CHECKLIST_ORDERS": str(orders),
-            "PYTHONPATH": str(path),
+            "CHECKLIST_ORDERS": orders,
+            "PYTHONPATH": path,
         }
         folder = self._folder / f"container-{next(self._numbers)}"
         folder.mkdir()

@@ -48,7 +48,6 @@ def read_options(description: str | None) -> Namespace:
             parser.error(f"{name}: there is no such item: see --list")
     if options.memory_gib is not None and not options.memory_gib > 0:
         parser.error(f"--memory-gib {options.memory_gib}: must be more than 0")
-    options.most = options.capacity
     host = urlsplit(options.url or "").hostname or ""
     host = f"[{host}]" if ":" in host else host
     options.ops = options.ops or f"http://{host}:{OPS_PORT}"

@@ -30,6 +30,7 @@ DEPENDS_ON = {
     "livepeer": ("pipeline", "registration"),
     "emulator": ("pipeline", "registration"),
     "load_test": ("accelerator", "pipeline"),
+    "checklist": ("accelerator", "pipeline"),
     "orchestrator": ("registration",),
 }
 

@@ -36,6 +36,7 @@ def measure(lab: Lab) -> Report:
             "orchestrator": None,
             "objectives": Objectives(limit_ms=QUICK_LIMIT_MS if lab.quick else LIMIT_MS),
             "sessions": lab.capacity,
+            "most": lab.capacity,
             "seconds": QUICK_SECONDS if lab.quick else FULL_SECONDS,
             "memory_bytes": int((options.memory_gib or 0) * 2**30),
             "report": options.report / "load-test",

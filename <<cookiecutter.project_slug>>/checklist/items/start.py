@@ -3,7 +3,6 @@
 From the first instant to the first answer.
 """
 
-import statistics
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -12,13 +11,12 @@ import httpx
 
 from ..callers import calling
 from ..item import FailedError, Item, SkippedError
-from ..lab import Lab, health_polls
+from ..lab import Lab
 from ..work import one_more
 from .image import ReadOnlyRoot
 from emulator.container import Container, StartError
 
 POLLS = 5  # while the model is kept from loading
-USUAL = 2  # sessions that show how long a first answer usually takes
 FACTOR, SECONDS = 5, 3  # a first answer may take so many times as long, and so much longer
 WRONG = {"BYOC_CAPACITY": "none"}
 UNPROCESSED = "byoc_frames_unprocessed_total"  # which batch has none of
@@ -56,9 +54,7 @@ def refuse_to_start(lab: Lab, **settings: str) -> str:
 class Startup(NamedTuple):
     """What was seen while the model was kept from loading, and right after."""
 
-    polls: int
-    misses: int
-    health: httpx.Response
+    health: list[httpx.Response]
     live: httpx.Response
     refusal: httpx.Response
     first_seconds: float
@@ -70,14 +66,12 @@ def startup(lab: Lab) -> Startup:
     """Of the container that others use after it. Raises FailedError or StartError."""
     with lab.order("load"):
         container = lab.running(ready=False)
-        with health_polls(container, POLLS) as scraper:
-            health, live = container.ops.get("/health"), container.ops.get("/livez")
-            refusal = one_more(container)
+        health = [container.ops.get("/health") for _ in range(POLLS)]
+        live, refusal = container.ops.get("/livez"), one_more(container)
     container.wait_ready()
     first = first_answer(lab, container)
-    usual = statistics.median(first_answer(lab, container) for _ in range(USUAL))
-    polls, misses = len(scraper.polls), len(scraper.misses)
-    return Startup(polls, misses, health, live, refusal, first, usual)
+    usual = first_answer(lab, container)
+    return Startup(health, live, refusal, first, usual)
 
 
 class Ready(Item):
@@ -99,9 +93,9 @@ class Ready(Item):
         if lab.options.url:
             return f"a session was answered after {first_answer(lab, lab.running()):.1f} s"
         seen = startup(lab)
-        if seen.misses < seen.polls:
+        if any(answer.is_success for answer in seen.health):
             raise FailedError("/health is ok before the model has loaded")
-        polls = f"{seen.polls} polls were refused while the model was kept from loading"
+        polls = f"{POLLS} polls were refused while the model was kept from loading"
         return f"{polls}, and then a session was answered after {seen.first_seconds:.1f} s"
 
 
@@ -121,7 +115,9 @@ class Warm(Item):
 
     def check(self, lab: Lab) -> str:
         first, usual = startup(lab).first_seconds, startup(lab).usual_seconds
-        told = f"the first session was answered after {first:.1f} s, later ones after {usual:.1f} s"
+        told = (
+            f"the first session was answered after {first:.1f} s, the next one after {usual:.1f} s"
+        )
         if first > FACTOR * usual + SECONDS:
             raise FailedError(told)
         return told
@@ -142,16 +138,16 @@ class Loading(Item):
     needs = (Ready,)
 
     def check(self, lab: Lab) -> str:
-        seen = startup(lab)
-        for what, answer, status in (("/health", seen.health, 503), ("/livez", seen.live, 200)):
+        seen, health = startup(lab), startup(lab).health[-1]
+        for what, answer, status in (("/health", health, 503), ("/livez", seen.live, 200)):
             if answer.status_code != status:
                 raise FailedError(f"{what} answers {answer.status_code} {answer.text}")
-        if seen.health.json().get("status") != "loading":
-            raise FailedError(f"/health does not say `loading`, but {seen.health.text}")
+        if health.json().get("status") != "loading":
+            raise FailedError(f"/health does not say `loading`, but {health.text}")
         refusal, after = seen.refusal, seen.refusal.headers.get("Retry-After")
         if refusal.status_code != 503 or not after:
             raise FailedError(f"a session is answered {refusal.status_code} {refusal.text}")
-        return f"/health: {seen.health.text}; a session: 503, Retry-After {after}"
+        return f"/health: {health.text}; a session: 503, Retry-After {after}"
 
 
 class WrongSetting(Item):

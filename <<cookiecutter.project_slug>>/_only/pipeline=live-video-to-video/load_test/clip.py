@@ -2,8 +2,10 @@
 
 import io
 import itertools
+import random
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import av
 from av import FFmpegError, VideoFrame
 from av.video.frame import PictureType
 
-from .counter import Counter, draw
+from .counter import MOST, Counter, draw
 
 LOOP_SECONDS = 10  # of the clip, at most
 ENCODERS = 8  # at once: the clip is decoded once for so many sessions
@@ -25,11 +27,21 @@ class SampleError(Exception):
     """One line that says what is wrong with the file."""
 
 
+@cache
+def load_clip(path: Path) -> "Clip":
+    """One for all traffic, which decodes and encodes it once. Raises SampleError."""
+    return Clip(path)
+
+
 class Clip:
-    """`rate` pictures a second, `length` in all, of one size; then it begins anew."""
+    """`rate` pictures a second, `length` in all, of one size; then it begins anew.
+
+    `first` is the number of the first session, which no other load test has, most likely.
+    """
 
     def __init__(self, path: Path) -> None:
         """Raises SampleError."""
+        self.first = random.randrange(MOST // 2)
         self._path = path
         self._loops: dict[int, list[Any]] = {}
         with self._open() as reader:

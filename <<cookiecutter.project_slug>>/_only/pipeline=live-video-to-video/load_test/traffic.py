@@ -4,7 +4,6 @@ import asyncio
 import io
 import itertools
 import os
-import random
 from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +15,9 @@ import av
 from aiohttp import ClientError
 from av import FFmpegError
 
-from .clip import Clip
 from .clip import SampleError as SampleError
-from .counter import MOST, Counter, read
+from .clip import load_clip
+from .counter import Counter, read
 from .traces import Trace
 from .words import Unit
 from emulator.asking import SOON, CallError, RefusedError, client
@@ -174,9 +173,8 @@ class Traffic:
 
     def __init__(self, options: Namespace) -> None:
         """Raises SampleError."""
-        self.clip = Clip(options.sample)
+        self.clip = load_clip(options.sample)
         self.by_counter: bool | None = None
-        self._first = random.randrange(MOST - options.most)
         self._options = options
 
     async def __aenter__(self) -> Self:
@@ -190,7 +188,7 @@ class Traffic:
         return str(self.clip)
 
     async def prepare(self, sessions: int) -> list[Session]:
-        numbers = range(self._first, self._first + sessions)
+        numbers = range(self.clip.first, self.clip.first + sessions)
         await asyncio.to_thread(self.clip.prepare, numbers)
         return [Session(self, number, self._options) for number in numbers]
 

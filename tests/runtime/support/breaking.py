@@ -1,0 +1,96 @@
+"""Broken containers, each made from this repository by a small change, and put to the checklist."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from checklist.items import ALL
+from checklist.report import Report, Verdict
+
+from emulator.container import DEADLINE_SECONDS
+from harness import ROOT
+
+NEEDED = ("checklist", "emulator", "load_test", "src", "tests")
+
+
+class Change(NamedTuple):
+    """`old`, which stands once in `file`, becomes `new`."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Broken:
+    """`item` fails and no other. `pipeline` is where the change can be made, if not everywhere."""
+
+    item: str
+    what: str
+    changes: Sequence[Change]
+    pipeline: str = ""
+    options: Sequence[str] = ()
+    needs: str = ""  # a program, without which the item is skipped
+
+    @property
+    def name(self) -> str:
+        return f"{self.item}: {self.what}"
+
+    def put_into(self, folder: Path) -> None:
+        """A copy of what of this repository the checklist needs, with the changes."""
+        for name in NEEDED:
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+        for file, old, new in self.changes:
+            text = (folder / file).read_text("utf-8")
+            assert text.count(old) == 1, f"{self.name}: {file} has {text.count(old)} times {old!r}"
+            (folder / file).write_text(text.replace(old, new), "utf-8")
+
+
+def run_checklist(
+    folder: Path, *options: object, root: Path = ROOT, **environment: str
+) -> tuple[int, str]:
+    """Its exit code and its words, as its owner runs it; the report is put into the folder."""
+    command = [sys.executable, "-m", "checklist", "--quick", f"--report={folder}"]
+    done = subprocess.run(
+        [*command, *map(str, options)],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root / "src"), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=2 * DEADLINE_SECONDS,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def findings(folder: Path) -> dict[str, Verdict]:
+    """By item."""
+    report = Report.model_validate_json((folder / "report.json").read_text("utf-8"))
+    return {finding.id: finding.verdict for finding in report.items}
+
+
+def dependents(item: str) -> list[str]:
+    """All items that need it, or one that does."""
+    found = {item}
+    while more := {each.id for each in ALL if found & {need.id for need in each.needs}} - found:
+        found |= more
+    return sorted(found - {item})
+
+
+def expected(item: str) -> dict[str, Verdict]:
+    """Of the item and its dependents, if it is the one that fails."""
+    return {item: "failed", **dict.fromkeys(dependents(item), "blocked")}
+
+
+def examine(broken: Broken, folder: Path, *options: str) -> tuple[int, str]:
+    """The checklist's exit code and words for its own item, and for all that depend on it."""
+    broken.put_into(folder / "repository")
+    only = [f"--only={item}" for item in (broken.item, *dependents(broken.item))]
+    return run_checklist(folder, *only, *broken.options, *options, root=folder / "repository")
