@@ -15,7 +15,7 @@ class Capacity(Item):
     """As many sessions as the capacity are admitted, the next one is refused, and places free up.
 
     Why: each session above what the GPU holds takes the memory of those that run.
-    https://github.com/livepeer/go-livepeer
+    https://sre.google/sre-book/handling-overload/
 
     Fix: count sessions where they are admitted, refuse before anything is allocated, and give the
     place back whatever ends the session.
@@ -69,7 +69,7 @@ class Isolation(Item):
     """No session gets what belongs to another one.
 
     Why: viewers would see each other's pictures, and callers each other's answers.
-    https://owasp.org/www-project-top-ten/
+    https://cwe.mitre.org/data/definitions/488.html
 
     Fix: keep the state of a session in its own object, never in the model or a module.
     """
@@ -88,7 +88,7 @@ class SilentCaller(Item):
     """A caller who opens a session and then says nothing loses the place after some time.
 
     Why: callers vanish without a word, and each would take a part of the capacity for ever.
-    https://www.rfc-editor.org/rfc/rfc9110#name-408-request-timeout
+    https://www.rfc-editor.org/rfc/rfc9110#section-15.5.9
 
     Fix: give every wait for a caller a time limit.
     """

@@ -51,7 +51,7 @@ class Killed(Item):
     """When the model's process is killed, it is replaced, and the container serves on.
 
     Why: a segmentation fault in one library must not take all sessions with it.
-    https://kserve.github.io/website/
+    https://docs.nvidia.com/deploy/xid-errors/
 
     Fix: run the model in a process of its own, watch it, and start it again.
     """
@@ -68,7 +68,7 @@ class Hung(Item):
     """When the model hangs, its process is replaced after BYOC_JOB_TIMEOUT_SECONDS.
 
     Why: a deadlock raises no exception, and a session that waits for it is lost without a word.
-    https://docs.nvidia.com/cuda/cuda-runtime-api/
+    https://cwe.mitre.org/data/definitions/1088.html
 
     Fix: give each call of the model a time limit, kill its process after it, and start it again.
     """

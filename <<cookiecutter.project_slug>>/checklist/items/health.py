@@ -42,7 +42,7 @@ class HealthUnderLoad(Item):
     """`/health` is ok while as many sessions as the capacity run, and others are refused.
 
     Why: go-livepeer polls every 5 s, waits for 3 s, and ends all sessions of a container after
-    one miss. https://github.com/livepeer/go-livepeer
+    one miss. https://github.com/livepeer/go-livepeer/blob/v0.9.1/ai/runner/live_runner.go
 
     Fix: answer `/health` from a thread of its own, with what somebody else has noted before.
     """
@@ -65,7 +65,7 @@ class HealthWithLock(Item):
     """`/health` is ok while the model holds the interpreter lock for longer than a poll waits.
 
     Why: extensions in C hold it during a load, a copy or a compilation, and then no thread of that
-    process runs. https://docs.python.org/3/c-api/init.html#thread-state-and-the-global-interpreter-lock
+    process runs. https://docs.python.org/3/glossary.html#term-global-interpreter-lock
 
     Fix: run the model in a process of its own.
     """
@@ -116,7 +116,7 @@ class HealthDuringRestart(Item):
     """`/health` stays ok while the model's process is lost and replaced.
 
     Why: a crash costs one job or a few frames, but a missed poll costs all sessions.
-    https://github.com/livepeer/go-livepeer
+    https://github.com/livepeer/go-livepeer/blob/v0.9.1/ai/runner/live_runner.go
 
     Fix: stay ok while sessions are open, and refuse new ones until the model is back.
     """

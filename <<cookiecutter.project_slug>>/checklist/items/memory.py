@@ -50,7 +50,7 @@ class MemoryFits(Item):
     """The memory of all sessions, as many as the capacity, fits the device with some to spare.
 
     Why: sessions are admitted by number, and the one that finds the memory full takes down all
-    others. https://docs.livepeer.org
+    others. https://pytorch.org/docs/stable/notes/cuda.html#memory-management
 
     Fix: lower BYOC_CAPACITY, or what each session takes: resolution, batch size, precision.
     """
@@ -82,7 +82,7 @@ class CapacityMeasured(Item):
     """A load test with as many sessions as the capacity meets its objectives.
 
     Why: what is advertised is what orchestrators send, whether the device keeps up or not.
-    https://docs.livepeer.org
+    https://sre.google/sre-book/handling-overload/
 
     Fix: set BYOC_CAPACITY to what `python -m load_test` recommends.
     """

@@ -71,7 +71,7 @@ class StopTwice(Item):
     """A second signal ends a drain: the open sessions are closed, and lose nothing.
 
     Why: an operator who can't wait for the end of a long drain must not have to kill.
-    https://pracucci.com/graceful-shutdown-of-kubernetes-pods.html
+    https://docs.docker.com/reference/compose-file/services/#stop_grace_period
 
     Fix: on a second signal stop waiting for the sessions, and end them as a stop without a drain
     does.

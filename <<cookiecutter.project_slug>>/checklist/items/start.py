@@ -78,7 +78,7 @@ class Ready(Item):
     """`/health` is ok only after the model has loaded, and a session that comes then is served.
 
     Why: orchestrators send sessions as soon as the container is healthy, and each one that fails
-    costs the orchestrator its reputation. https://github.com/livepeer/go-livepeer
+    costs the orchestrator its reputation. https://github.com/livepeer/go-livepeer/blob/v0.9.1/ai/runner/live_runner.go
 
     Fix: answer `/health` with status 503 until `load` has returned, and do in `load` whatever the
     first session needs.
@@ -104,7 +104,7 @@ class Warm(Item):
 
     Why: a model that compiles, allocates or downloads at its first inference makes the first
     viewer wait, after every restart.
-    https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/user_guide/model_configuration.html
+    https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/user_guide/model_configuration.html#model-warmup
 
     Fix: run one real inference in `load`.
     """

@@ -15,6 +15,7 @@ from checklist.report import Report, Verdict
 from emulator.container import DEADLINE_SECONDS
 from harness import ROOT
 
+SUITE = Path(__file__).parent
 NEEDED = ("checklist", "emulator", "load_test", "src", "tests")
 
 
@@ -60,7 +61,7 @@ def run_checklist(
     done = subprocess.run(
         [*command, *map(str, options)],
         cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root / "src"), **environment},
+        env={**os.environ, "PYTHONPATH": f"{root / 'src'}{os.pathsep}{SUITE}", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
