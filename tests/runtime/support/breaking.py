@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from checklist.items import ALL
 from checklist.report import Report, Verdict
-
 from emulator.container import DEADLINE_SECONDS
 from harness import ROOT
 

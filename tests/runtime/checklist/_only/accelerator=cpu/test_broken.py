@@ -6,10 +6,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from catalogue import HERE
-from checklist.items import ALL
 
 from breaking import dependents, examine, expected, findings
+from catalogue import HERE
+from checklist.items import ALL
 
 AT_ONCE = 3  # most of their time is spent waiting
 # They look at an image, or at an orchestrator.
