@@ -4,12 +4,13 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from . import plot, words
 from .plot import Plot, Row
 from .report import Level, Memory, Report
 
+FOLDER = Path(__file__).parent
 MOST_POINTS = 120  # of a timeline
 FAR = 4  # a limit that is so many times above what was used is told in words
 ABOVE, BELOW = -6, 16  # a label and its line
@@ -20,10 +21,8 @@ type Lines = Mapping[str, Values]
 
 def render(report: Report) -> str:
     """Below 300 kB, whatever the report holds."""
-    template = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, trim_blocks=True, undefined=StrictUndefined)
     level = chosen(report)
-    return environment.from_string(template).render(
+    return template(FOLDER).render(
         report=report,
         words=words,
         plot=plot,
@@ -34,6 +33,17 @@ def render(report: Report) -> str:
         sender=words.SENDER["job" if report.age_by == "answer" else "frame"],
         schema=Report.model_json_schema(),
     )
+
+
+def template(folder: Path) -> Template:
+    """The `page.html` there, which has the look of `base.html` here."""
+    environment = Environment(
+        autoescape=True,
+        loader=FileSystemLoader([folder, FOLDER]),
+        trim_blocks=True,
+        undefined=StrictUndefined,
+    )
+    return environment.get_template("page.html")
 
 
 def chosen(report: Report) -> Level | None:

@@ -26,5 +26,8 @@ def markdown(report: Report) -> str:
 
 def plain(text: str) -> str:
     """What it says in Markdown is the text itself, on one line."""
-    line = " ".join(text[:MOST_CHARACTERS].split())
+    return escape(" ".join(text[:MOST_CHARACTERS].split()))
+
+
+def escape(line: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>#|~&])", r"\\\1", line)

@@ -24,7 +24,9 @@ class Progress:
     def __init__(self, report: Report, quiet: bool) -> None:
         self._report = report
         self._now, self._since = "warming up", time.monotonic()
-        self._console = Console(highlight=False, markup=False, soft_wrap=True, quiet=quiet)
+        self._console = Console(
+            emoji=False, highlight=False, markup=False, soft_wrap=True, quiet=quiet
+        )
         self._live = Live(console=self._console, get_renderable=self._table)
 
     def __enter__(self) -> Self:

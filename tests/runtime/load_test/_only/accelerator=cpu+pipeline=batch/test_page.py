@@ -1,40 +1,31 @@
 """The report as a page, which Chromium opens, and as a summary."""
 
 import itertools
-import os
 import re
-import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
-from html.parser import HTMLParser
 
 import pytest
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from load_test import words
 from load_test.page import chosen, render
 from load_test.report import Report
 from load_test.summary import markdown
+from pages import (
+    SCHEMES,
+    WIDTHS,
+    assert_no_wider_than_the_window,
+    assert_texts_stand_out,
+    loading_nothing,
+    opened_page,
+    run_chromium,
+)
 from reports import REPORTS, by_latency, by_memory, hostile, invalid
 
 MOST_BYTES = 300_000
-NO_CHROMIUM = "NO CHROMIUM WAS FOUND: no page was opened"
-WIDTHS = (390, 1280)
-LEAST_CONTRAST = 4.5
 LEAST_PIXELS = 12
 UNITS = {"ms": 1, "s": 1000, "%": 0.01, "MiB": 2**20, "GiB": 2**30}
-# Of each text that is shown: itself, its colour, and the colour of what it stands on.
-COLOURS = """() => [...document.querySelectorAll("main *")]
-  .filter(each => [...each.childNodes].some(node => node.nodeType === 3 && node.data.trim()))
-  .filter(each => each.getClientRects().length)
-  .map(each => {
-    let under = each
-    while (getComputedStyle(under).backgroundColor === "rgba(0, 0, 0, 0)")
-      under = under.parentElement
-    const style = getComputedStyle(each)
-    const colour = each.localName === "text" ? style.fill : style.color
-    return [each.textContent, colour, getComputedStyle(under).backgroundColor]
-  })"""
 # Of each picture: its box, and each label with the size of its letters and its box.
 LABELS = """() => [...document.querySelectorAll("svg")].map(picture => {
   const box = each => { const r = each.getBoundingClientRect()
@@ -48,29 +39,6 @@ LABELS = """() => [...document.querySelectorAll("svg")].map(picture => {
 type Box = tuple[float, float, float, float]
 
 
-class Elements(HTMLParser):
-    """What the page consists of; AssertionError when an element isn't closed where it should."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-        self.attributes: dict[str, list[str]] = {}
-        self._open: list[str] = []
-        self.feed(html)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.names.add(tag)
-        for name, value in attrs:
-            self.attributes.setdefault(name, []).append(value or "")
-        if tag != "meta":
-            self._open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-
 @pytest.fixture(params=REPORTS)
 def report(request: pytest.FixtureRequest) -> Report:
     return REPORTS[request.param]()
@@ -78,29 +46,19 @@ def report(request: pytest.FixtureRequest) -> Report:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Without it tests are skipped, but where everything has to be there they fail."""
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        if os.environ.get("BYOC_REQUIRE_DOCKER", "0") != "0":
-            pytest.fail(NO_CHROMIUM, pytrace=False)
-        pytest.skip(NO_CHROMIUM)
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    with run_chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(
     scope="module",
-    params=itertools.product(REPORTS, WIDTHS, ("light", "dark")),
+    params=itertools.product(REPORTS, WIDTHS, SCHEMES),
     ids=lambda parts: "-".join(map(str, parts)),
 )
 def opened(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """In a window as wide as a telephone, or a screen, with all that is folded open."""
     name, width, scheme = request.param
-    size: ViewportSize = {"width": width, "height": 844}
-    page = chromium.new_page(viewport=size, color_scheme=scheme)
-    page.set_content(render(REPORTS[name]()).replace("<details>", "<details open>"))
-    yield page
-    page.close()
+    with opened_page(chromium, render(REPORTS[name]()), width, scheme) as page:
+        yield page
 
 
 def pictures(report: Report) -> list[ET.Element]:
@@ -116,11 +74,7 @@ def tables(report: Report) -> list[list[list[str]]]:
 def test_page_needs_nothing_else(report: Report) -> None:
     html = render(report)
     assert len(html.encode()) < MOST_BYTES
-    elements = Elements(html)
-    assert elements.names.isdisjoint({"script", "link", "img", "image", "iframe", "object", "use"})
-    assert not [name for name in elements.attributes if name in {"src", "href"} or name[:2] == "on"]
-    style = html[html.index("<style>") : html.index("</style>")]
-    assert not re.search(r"https?:|url\(|@import|@font-face", style)
+    assert "href" not in loading_nothing(html).attributes
 
 
 def test_pictures_say_what_they_are(report: Report) -> None:
@@ -242,9 +196,7 @@ def test_definitions_are_those_of_the_schema() -> None:
 
 
 def test_nothing_is_wider_than_the_window(opened: Page) -> None:
-    size = opened.viewport_size
-    assert size
-    assert opened.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    assert_no_wider_than_the_window(opened)
 
 
 def test_labels_can_be_read(opened: Page) -> None:
@@ -263,16 +215,7 @@ def overlap(one: Box, other: Box) -> list[float]:
 
 
 def test_texts_stand_out(opened: Page) -> None:
-    for text, colour, under in opened.evaluate(COLOURS):
-        darker, lighter = sorted(map(luminance, (colour, under)))
-        assert (lighter + 0.05) / (darker + 0.05) >= LEAST_CONTRAST, text
-
-
-def luminance(colour: str) -> float:
-    """By WCAG 2, of `rgb(26, 28, 33)`."""
-    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
-    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-    return sum(w * part for w, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    assert_texts_stand_out(opened)
 
 
 def test_page_is_read_without_script(chromium: Browser) -> None:
