@@ -1,8 +1,6 @@
 """What load tests of a real container measure, show and refuse."""
 
 import json
-import os
-import pty
 import socket
 import subprocess
 import sys
@@ -10,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from emulator.container import DEADLINE_SECONDS
 from harness import ROOT
 from load_test.report import Report
 from running import report, run_load_test, verdicts
+from terminals import on_a_terminal
 from workload import PATIENT, sample
 
 PLAIN = "--set=BYOC_MODEL=workload:Plain"
@@ -41,23 +39,9 @@ def test_one_level_is_asked_for_and_met(tmp_path: Path) -> None:
 
 def test_on_a_terminal_a_table_grows(tmp_path: Path) -> None:
     """What is shown at the end is all that was."""
-    ours, its = pty.openpty()
-    options = [str(sample(tmp_path)), *PATIENT, PLAIN, "--sessions=1", f"--report={tmp_path}"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "load_test", *options],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent), "COLUMNS": "200"},
-        cwd=ROOT,
-        stdout=its,
-    )
-    os.close(its)
-    shown = b""
-    try:
-        while data := os.read(ours, 65536):
-            shown += data
-    except OSError:  # the terminal is gone with the process
-        pass
-    assert process.wait(DEADLINE_SECONDS) == 0
-    words = shown.decode()
+    options = [sample(tmp_path), *PATIENT, PLAIN, "--sessions=1", f"--report={tmp_path}"]
+    code, words = on_a_terminal("-m", "load_test", *options, columns=200)
+    assert code == 0
     for part in ("warming up", "1 at once", "confirming 1 at once", "BYOC_CAPACITY=1"):
         assert part in words
 
