@@ -71,16 +71,20 @@ def find(options: Namespace) -> str:
 def run_all(options: Namespace, folder: Path, words: str) -> Report:
     """The report is written as each item ends."""
     report = Report(
-        started=datetime.now(UTC), target=words, quick=options.quick, capacity=options.capacity
+        started=datetime.now(UTC),
+        target=words,
+        quick=options.quick,
+        capacity=options.capacity,
+        only=options.only,
     )
+    conclude(report, finished=False)
     since = time.monotonic()
     chosen = choose(ALL, options.only)
-    with Lab(options, folder) as lab, Progress(report, chosen) as progress:
+    with Lab(options, folder) as lab, Progress(report, chosen, options.report) as progress:
         for finding in run(chosen, lab, progress.begin):
             report.items.append(finding)
             report.seconds = round(time.monotonic() - since, 1)
-            if len(report.items) == len(chosen):
-                conclude(report)
+            conclude(report, finished=len(report.items) == len(chosen))
             forms = {"json": report.model_dump_json(indent=1), "html": render(report)}
             write(options.report, {**forms, "md": markdown(report)})
             progress.end()

@@ -43,12 +43,14 @@ class Report(Part):
     target: str = means("What was tested.")
     quick: bool = means("Whether the load was short, and no latency was judged.")
     capacity: int = means("The sessions at once that were tested for.")
+    only: list[str] = means("What was asked for with `--only`; all if nothing was.", [])
     items: list[Finding] = means("In the order in which they ran.", [])
     outcome: Outcome = means(
         "Failed: an item failed. Not tested: none failed, and one could not be tested. Passed: all "
         "others passed or were skipped with a reason. Unfinished: items are still to be run.",
         "unfinished",
     )
+    sentence: str = means("What all items come to.", "")
 
     def count(self, verdict: Verdict) -> int:
         return sum(item.verdict == verdict for item in self.items)

@@ -8,6 +8,7 @@ import httpx
 from .item import FailedError, Item, NotTestedError, SkippedError
 from .lab import Lab
 from .report import MOST_CHARACTERS, Finding, Outcome, Report, Verdict
+from .words import sentence
 from emulator.asking import CallError
 from emulator.container import StartError
 from load_test.level import LoadTestError
@@ -46,9 +47,14 @@ def run(
             **item.texts()._asdict(),
             needs=[need.id for need in item.needs],
             verdict=verdict,
-            words=" ".join(words.split())[:MOST_CHARACTERS],
+            words=printable(words)[:MOST_CHARACTERS],
             seconds=round(time.monotonic() - started, 1),
         )
+
+
+def printable(words: str) -> str:
+    """On one line, and without what steers a terminal: they may quote a container's log."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in words).split())
 
 
 def examine(item: type[Item], lab: Lab, found: dict[str, Verdict]) -> tuple[Verdict, str]:
@@ -73,12 +79,15 @@ def examine(item: type[Item], lab: Lab, found: dict[str, Verdict]) -> tuple[Verd
         return "not tested", f"the check went wrong: {error!r}"
 
 
-def conclude(report: Report) -> None:
-    """Fill in what follows from all items."""
+def conclude(report: Report, finished: bool) -> None:
+    """Fill in what follows from its items; after each of them, so that it always agrees."""
     verdicts = [item.verdict for item in report.items]
-    if "failed" in verdicts:
+    if not finished:
+        report.outcome = "unfinished"
+    elif "failed" in verdicts:
         report.outcome = "failed"
     elif {"not tested", "blocked"} & {*verdicts}:
         report.outcome = "not tested"
     else:
         report.outcome = "passed"
+    report.sentence = sentence(report)

@@ -1,38 +1,104 @@
-"""What is shown meanwhile: a live table, or a line for each item where there is no terminal."""
+"""What is shown meanwhile: a table that grows, or a line for each item if there is no terminal."""
 
+import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
 
 from .item import Item
 from .report import Report
+from .words import MARKS
+
+CONSOLE = Console(highlight=False)
+WIDTH = max(map(len, MARKS.values()))
+STYLES, OTHER = {"passed": "green", "failed": "red", "skipped": "dim"}, "yellow"
 
 
 class Progress:
-    """Shows `report` as it grows."""
+    """Shows `report` as it grows, and in the end what to do, and where the report's files are."""
 
-    def __init__(self, report: Report, items: Sequence[type[Item]]) -> None:
-        self._report = report
+    def __init__(self, report: Report, items: Sequence[type[Item]], folder: Path) -> None:
+        self._report, self._items, self._folder = report, items, folder
+        self._now, self._since = "", time.monotonic()
+        self._live = Live(console=CONSOLE, get_renderable=self._running, transient=True)
 
     def __enter__(self) -> Self:
+        if CONSOLE.is_terminal:
+            self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        print(self._report.outcome)
+        self._live.stop()
+        say(f"\n{self._report.sentence}", "bold")
+        for item in self._report.items:
+            if item.verdict == "failed":
+                say(f"{item.id}: {bare(item.fix)}")
+                say(f"  {item.link}", whole=True)
+        if self._report.items:
+            say(f"The report: {self._folder / 'report.html'}", whole=True)
 
     def begin(self, item: type[Item]) -> None:
         """This one is checked now."""
+        self._now, self._since = bare(item.title), time.monotonic()
+        self._live.refresh()
 
     def end(self) -> None:
         """The item has ended, and is the report's last one."""
-        last = self._report.items[-1]
-        print(f"{last.verdict:10} {last.id:22} {last.seconds:5} {last.words}", flush=True)
+        self._now = ""
+        *before, last = self._report.items
+        mark, took = MARKS[last.verdict], f"{last.seconds:.1f} s"
+        if not CONSOLE.is_terminal:
+            say(f"{mark:{WIDTH}}  {last.id:24} {took:>8}  {last.words}", whole=True)
+            return
+        if not before or before[-1].group != last.group:
+            say(f"\n{last.group}", "bold")
+        words = Text.assemble(f"{bare(last.title)}  ", (f"{last.id}\n{last.words}", "dim"))
+        CONSOLE.print(row(Text(mark, STYLES.get(last.verdict, OTHER)), words, took))
+
+    def _running(self) -> Table:
+        number = f"{len(self._report.items) + 1} of {len(self._items)}"
+        took = f"{time.monotonic() - self._since:.0f} s"
+        return row(Text(number), Text(self._now), took) if self._now else Table.grid()
+
+
+def row(mark: Text, words: Text, took: str) -> Table:
+    grid = Table.grid(padding=(0, 1), expand=True)
+    grid.add_column(width=WIDTH)
+    grid.add_column(ratio=1)
+    grid.add_column(width=8, justify="right")
+    grid.add_row(mark, words, took)
+    return grid
+
+
+def say(words: str, style: str = "", *, whole: bool = False) -> None:
+    """As they are, broken into lines where the terminal ends, unless they stay `whole`."""
+    CONSOLE.print(Text(words, style), soft_wrap=whole)
+
+
+def bare(text: str) -> str:
+    return text.replace("`", "")
 
 
 def listing(items: Iterable[type[Item]]) -> None:
+    group = ""
     for item in items:
-        print(item.id, item.title)
+        if item.group() != group:
+            group = item.group()
+            say(f"{group} ({item.module()})", "bold")
+        say(f"  {item.id:24} {bare(item.title)}", whole=True)
 
 
 def explain(items: Iterable[type[Item]]) -> None:
     for item in items:
-        print(item.title, *item.texts(), sep="\n")
+        texts = item.texts()
+        say(f"{bare(item.title)} ({item.id})", "bold")
+        say(f"{bare(texts.proves)}\n\nWhy it matters: {bare(texts.why)}")
+        say(texts.link, whole=True)
+        if item.needs:
+            say(f"\nWhat it needs: {', '.join(need.id for need in item.needs)}")
+        say(f"\nWhat to do if it fails: {bare(texts.fix)}\n")
