@@ -13,7 +13,6 @@ MARKS: dict[Verdict, str] = {
     "skipped": "— skipped",
     "not tested": "? not tested",
 }
-MOST_NAMED = 5
 CODE = re.compile(r"`([^`]+)`")
 
 
@@ -23,36 +22,28 @@ def counts(report: Report) -> str:
 
 
 def headline(report: Report) -> str:
-    match report.outcome:
-        case "failed":
-            return f"{count(report.count('failed'), 'item')} failed"
-        case "not tested":
-            return f"{count(report.count('not tested'), 'item')} could not be tested"
-        case "passed":
-            return "Passed" if report.count("passed") else "Nothing was tested"
-    return "Not finished"
+    failed, unknown = (count(report.count(each), "item") for each in ("failed", "not tested"))
+    return {
+        "failed": f"{failed} failed",
+        "not tested": f"{unknown} could not be tested",
+        "passed": "Passed" if report.count("passed") else "Nothing was tested",
+        "unfinished": "Not finished",
+    }[report.outcome]
 
 
 def sentence(report: Report) -> str:
-    quick = "quick" if report.quick else "production"
-    what = "what was asked for" if report.only else f"the {quick} checklist"
-    ends = {
-        "passed": f"the container passes {what}",
-        "failed": f"the container does not pass {what}, because of {named(report, 'failed')}",
-        "not tested": f"it is not known whether the container passes {what}, because "
-        f"{named(report, 'not tested')} could not be tested",
+    kind = "quick" if report.quick else "production"
+    what = "what was asked for" if report.only else f"the {kind} checklist"
+    names = ", ".join(item.id for item in report.items if item.verdict == report.outcome)
+    end = {
+        "failed": f"the container does not pass {what}, because of {names}",
+        "not tested": f"it is not known whether the container passes {what}, because of {names}",
+        "passed": f"the container passes {what}"
+        if report.count("passed")
+        else "nothing was tested",
         "unfinished": f"{what} is not finished",
-    }
-    skipped = report.outcome == "passed" and not report.count("passed")
-    end = "nothing was tested" if skipped else ends[report.outcome]
+    }[report.outcome]
     return f"{counts(report) or 'Nothing yet'}: {end}."
-
-
-def named(report: Report, verdict: Verdict) -> str:
-    names = [item.id for item in report.items if item.verdict == verdict]
-    more = [f"{len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else []
-    *first, last = [*names[:MOST_NAMED], *more] or [verdict]
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def groups(items: Sequence[Finding]) -> dict[str, list[Finding]]:

@@ -34,13 +34,13 @@ def report(request: pytest.FixtureRequest) -> Report:
             "failures",
             "2 items failed",
             "4 passed, 2 failed, 2 blocked, 1 skipped, 1 not tested: the container does not pass "
-            "the production checklist, because of ready and sigterm.",
+            "the production checklist, because of ready, sigterm.",
         ),
         (
             "not_tested",
             "1 item could not be tested",
             "5 passed, 1 blocked, 1 not tested: it is not known whether the container passes the "
-            "quick checklist, because sigterm could not be tested.",
+            "quick checklist, because of sigterm.",
         ),
         ("skipped", "Nothing was tested", "4 skipped: nothing was tested."),
         ("unfinished", "Not finished", "1 passed: the production checklist is not finished."),
@@ -49,8 +49,8 @@ def report(request: pytest.FixtureRequest) -> Report:
             "hostile",
             "12 items failed",
             "12 passed, 12 failed, 12 blocked, 12 skipped, 12 not tested: the container does not "
-            "pass the production checklist, because of item-1, item-6, item-11, item-16, item-21 "
-            "and 7 more.",
+            "pass the production checklist, because of item-1, item-6, item-11, item-16, item-21, "
+            "item-26, item-31, item-36, item-41, item-46, item-51, item-56.",
         ),
     ],
 )
