@@ -329,10 +329,9 @@ CATALOGUE = [
         "it waits for ever",
         [
             Change(
-                f"{SRC}/settings.py",
-                "    body_timeout_seconds: Seconds = 30\n",
-                "    body_timeout_seconds: Seconds = 30\n"
-                "    body_timeout_seconds = property(lambda _: 600)\n",
+                f"{SRC}/batch.py",
+                "    try:\n        async with asyncio.timeout(settings.body_timeout_seconds):\n",
+                "    try:\n        async with asyncio.timeout(600):\n",
             )
         ],
         BATCH,

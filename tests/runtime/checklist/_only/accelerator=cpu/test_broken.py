@@ -15,7 +15,7 @@ AT_ONCE = 3  # most of their time is spent waiting
 # They look at an image, or at an orchestrator.
 ELSEWHERE = ("image", "registration")
 
-type Runs = list[Future[tuple[int, str]]]
+type Runs = dict[int, Future[tuple[int, str]]]
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +24,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def runs(folder: Path) -> Iterator[Runs]:
+def runs(folder: Path, request: pytest.FixtureRequest) -> Iterator[Runs]:
+    """Of those whose tests were chosen."""
+    chosen = [item.callspec for item in request.session.items if hasattr(item, "callspec")]
+    numbers = {spec.params["number"] for spec in chosen if "number" in spec.params}
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield [
-            pool.submit(examine, broken, folder / str(number)) for number, broken in enumerate(HERE)
-        ]
+        yield {
+            number: pool.submit(examine, HERE[number], folder / str(number)) for number in numbers
+        }
 
 
 @pytest.mark.parametrize("number", range(len(HERE)), ids=[each.name for each in HERE])
