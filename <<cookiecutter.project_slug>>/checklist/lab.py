@@ -3,7 +3,7 @@
 import itertools
 import os
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self
@@ -61,7 +61,7 @@ class Lab:
 
         Raises StartError.
         """
-        if not (self._shared and is_free(self._shared)):
+        if not (ready and self._shared and is_free(self._shared)):
             self._stack.close()
             if self.options.url:
                 self._shared = Remote(self.options.url, self.options.ops)
@@ -77,11 +77,15 @@ class Lab:
             yield container
 
     @contextmanager
-    def launch(self, **settings: str) -> Iterator[Container]:
-        """A container of its own, with the owner's model that takes orders. Raises StartError."""
+    def launch(self, run: Sequence[str] = (), **settings: str) -> Iterator[Container]:
+        """A container of its own, with the owner's model that takes orders. Raises StartError.
+
+        `run` is more options of `docker run`.
+        """
         here = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
         path, orders = ("/mnt", "/orders") if self.image else (here, str(self.orders))
-        options = [f"--volume={FAULTY}:{FAULTY_FOLDER}:ro", f"--volume={self.orders}:/orders:ro"]
+        mounted = (f"{FAULTY}:{FAULTY_FOLDER}", f"{self.orders}:/orders")
+        options = [*(f"--volume={folder}:ro" for folder in mounted), *run]
         given = dict(self.options.set)
         environment = {
             "BYOC_CAPACITY": str(self.capacity),
