@@ -60,7 +60,8 @@ def tag(engine: None) -> Iterator[str]:
     """A name for the images of this run; whatever is built with it is removed at the end."""
     name = f"byoc-template-test-{uuid.uuid4().hex[:12]}"
     yield name
-    if built := docker("image", "ls", "--quiet", "--filter", f"reference={name}").split():
+    named = ("--format={{.Repository}}:{{.Tag}}", f"--filter=reference={name}")
+    if built := docker("image", "ls", *named).split():
         docker("image", "rm", "--force", *built)
 
 
