@@ -98,14 +98,11 @@ class Lab:
         }
         folder = self._folder / f"container-{next(self._numbers)}"
         folder.mkdir()
-        try:
-            with run_container(
-                folder, image=self.image, ready=False, options=options, **environment
-            ) as container:
-                container.jobs.headers.update(bearer(self.options.token))
-                yield container
-        finally:
-            self.withdraw_orders()
+        with run_container(
+            folder, image=self.image, ready=False, options=options, **environment
+        ) as container:
+            container.jobs.headers.update(bearer(self.options.token))
+            yield container
 
     @contextmanager
     def order(self, name: str) -> Iterator[None]:
