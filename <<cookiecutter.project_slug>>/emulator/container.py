@@ -189,7 +189,8 @@ def run_container(
         #% endif
         if WEIGHTS.is_dir() and lacks_weights(image):
             command.append(f"--volume={WEIGHTS.resolve()}:/models:ro")
-        command += [f"--env={setting}={value}" for setting, value in settings.items()]
+        # Without values, which may be secrets, and which others could read.
+        command += [f"--env={setting}" for setting in settings]
         command.append(image)
     log_file = folder / "container.log"
     process = spawn(log_file, command, **settings)
