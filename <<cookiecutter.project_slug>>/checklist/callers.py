@@ -75,10 +75,13 @@ class Callers:
 
 
 @contextmanager
-def calling(options: Namespace, container: Container, count: int) -> Iterator[Callers]:
-    """So many sessions, ended at the end, if not before."""
+def calling(
+    options: Namespace, container: Container, count: int, orchestrator: str | None = None
+) -> Iterator[Callers]:
+    """So many, through the orchestrator if one is given; ended at the end, if not before."""
     url = str(container.jobs.base_url).rstrip("/")
-    callers = Callers(Namespace(**{**vars(options), "url": url}), count)
+    way = {"url": url, "orchestrator": orchestrator}
+    callers = Callers(Namespace(**{**vars(options), **way}), count)
     callers.start()
     try:
         yield callers

@@ -23,10 +23,10 @@ UNPROCESSED = "byoc_frames_unprocessed_total"  # which batch has none of
 GPU = Path("/dev/nvidiactl")
 
 
-def first_answer(lab: Lab, container: Container) -> float:
+def first_answer(lab: Lab, container: Container, orchestrator: str | None = None) -> float:
     """How many seconds it takes in a new session. Raises FailedError."""
     before = container.metric(UNPROCESSED) or 0
-    with calling(lab.options, container, 1) as callers:
+    with calling(lab.options, container, 1, orchestrator) as callers:
         callers.wait_answered()
         (trace,) = (session.trace for session in callers.sessions)
     if callers.troubles or trace.first_seconds is None:

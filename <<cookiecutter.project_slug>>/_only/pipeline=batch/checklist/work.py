@@ -15,12 +15,15 @@ from emulator.container import Container, eventually
 # For a request whose body does not come, the shorter the better here.
 IMPATIENT = {"BYOC_BODY_TIMEOUT_SECONDS": "2"}
 ROUNDS = 20
+MORE = 1  # answer shows that a session goes on
 
 
 @contextmanager
-def lasting_sessions(lab: Lab, container: Container, count: int) -> Iterator[Callers]:
+def lasting_sessions(
+    lab: Lab, container: Container, count: int, orchestrator: str | None = None
+) -> Iterator[Callers]:
     """They last until orders are withdrawn: one job each, and then others."""
-    with lab.order("wait"), calling(lab.options, container, count) as callers:
+    with lab.order("wait"), calling(lab.options, container, count, orchestrator) as callers:
         try:
             eventually(
                 lambda: container.metric(ACTIVE) == count,

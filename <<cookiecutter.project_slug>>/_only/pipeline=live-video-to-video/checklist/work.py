@@ -14,15 +14,18 @@ from emulator.container import Container
 
 # For a session that nobody sends anything to, the shorter the better here.
 IMPATIENT = {"BYOC_SESSION_IDLE_SECONDS": "2"}
+MORE = 30  # frames show that a session goes on: fewer may have been on their way
 CUT = "the stream was cut"  # by the container, which is what a stop is to do
 STREAM_SECONDS = 2
 NOWHERE = "http://127.0.0.1:9/input"
 
 
 @contextmanager
-def lasting_sessions(lab: Lab, container: Container, count: int) -> Iterator[Callers]:
+def lasting_sessions(
+    lab: Lab, container: Container, count: int, orchestrator: str | None = None
+) -> Iterator[Callers]:
     """They last until they are ended."""
-    with calling(lab.options, container, count) as callers:
+    with calling(lab.options, container, count, orchestrator) as callers:
         callers.wait_answered()
         yield callers
 
