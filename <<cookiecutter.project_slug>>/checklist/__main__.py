@@ -56,6 +56,8 @@ def test(options: Namespace) -> int:
 
 def find(options: Namespace) -> str:
     """What is tested, in words. Raises what `test` tells of when it is not there."""
+    if options.orchestrator:
+        httpx.get(options.orchestrator, timeout=10, verify=False)
     if options.url:
         httpx.get(f"{options.ops}/health", timeout=10, verify=False)
         return f"the container at {options.url}"

@@ -1,5 +1,163 @@
-"""TODO."""
+"""Registration.
 
-from ..item import Item
+What an orchestrator knows of the container, from its start to its stop.
+"""
 
-ITEMS: tuple[type[Item], ...] = ()
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
+
+import httpx
+
+from ..announcement import announcement
+from ..callers import calling
+from ..item import FailedError, Item, SkippedError
+from ..lab import ACTIVE, PATIENCE_SECONDS, Lab
+from ..orchestrator import clear, lose, offers
+from ..work import MORE, done, lasting_sessions
+from .start import Ready, first_answer
+from emulator.container import Container, eventually
+from load_test.target import LOOPBACK
+
+NONE = "no orchestrator was named: see --orchestrator"
+DRAIN = {"BYOC_DRAIN_SECONDS": "60"}
+
+
+@contextmanager
+def known(lab: Lab, **settings: str) -> Iterator[Container]:
+    """One that the orchestrator offers, and did not before; stopped at the end, if not before."""
+    if not lab.options.orchestrator:
+        raise SkippedError(NONE)
+    clear(lab.options)
+    where = urlsplit(lab.options.container_url)
+    port = where.port or 80
+    host = "127.0.0.1" if where.hostname in LOOPBACK else "0.0.0.0"
+    ports = {"BYOC_HOST": host, "BYOC_PORT": str(port), "BYOC_OPS_PORT": str(port + 1)}
+    with lab.start(**ports, **announcement(lab.options), **settings) as container:
+        wait_offered(lab)
+        yield container
+        container.stop()
+
+
+def wait_offered(lab: Lab) -> None:
+    words = "the orchestrator offers the container, which is healthy"
+    eventually(lambda: offers(lab.options), words, PATIENCE_SECONDS)
+
+
+def served(lab: Lab, container: Container) -> str:
+    seconds = first_answer(lab, container, lab.options.orchestrator)
+    return f"a session was answered after {seconds:.1f} s"
+
+
+def refusal(lab: Lab, container: Container) -> str:
+    """What a new caller is told by way of the orchestrator. Raises FailedError if admitted."""
+
+    def admitted() -> bool:
+        with suppress(httpx.HTTPError):
+            return container.metric(ACTIVE) == 2
+        return False
+
+    with calling(lab.options, container, 1, lab.options.orchestrator) as callers:
+        eventually(lambda: callers.troubles or admitted(), "a refusal", PATIENCE_SECONDS)
+        if not callers.troubles:
+            lab.withdraw_orders()
+            raise FailedError("after SIGTERM a new session is admitted")
+        return callers.troubles[0]
+
+
+class Registered(Item):
+    """The orchestrator offers a container that has started, and a session through it is answered.
+
+    Why: nobody is sent to a container that the orchestrator does not know, or does not reach.
+    https://github.com/livepeer/go-livepeer/tree/v0.9.1
+
+    Fix: name the container and the orchestrator to each other, as docs/orchestrator.md says.
+    """
+
+    id = "registered"
+    title = "Is offered once it has started"
+    needs = (Ready,)
+
+    def check(self, lab: Lab) -> str:
+        with known(lab) as container:
+            return f"it was offered, and {served(lab, container)}"
+
+
+class RegisteredAgain(Item):
+    """A container that the orchestrator has lost is offered again by itself, and serves.
+
+    Why: orchestrators forget containers that they did not hear of, or could not reach, and tell
+    nobody. https://github.com/livepeer/go-livepeer/tree/v0.9.1
+
+    Fix: register for as long as the container runs, anew when that is refused, and be healthy.
+    """
+
+    id = "registered-again"
+    title = "Is offered again when it was forgotten"
+    needs = (Registered,)
+
+    def check(self, lab: Lab) -> str:
+        with known(lab) as container:
+            lose(lab.options, container)
+            wait_offered(lab)
+            return f"it was lost and offered again, and {served(lab, container)}"
+
+
+class Drained(Item):
+    """After SIGTERM new sessions are refused, the open one goes on to its end, and the exit code
+    is 0.
+
+    Why: who updates a container then costs no caller a session.
+    https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination
+
+    Fix: refuse new sessions first; stay healthy and reachable until the last one has ended.
+    """
+
+    id = "drained"
+    title = "Loses no session when it is drained"
+    needs = (Registered,)
+
+    def check(self, lab: Lab) -> str:
+        through = lab.options.orchestrator
+        settings = {"BYOC_CAPACITY": str(max(2, lab.capacity)), **DRAIN}
+        with known(lab, **settings) as container:
+            with lasting_sessions(lab, container, 1, through) as callers:
+                container.process.send_signal(signal.SIGTERM)
+                words = "SIGTERM closes admission, as the log says"
+                eventually(lambda: container.events("admission closed"), words, PATIENCE_SECONDS)
+                told, enough = refusal(lab, container), done(callers) + MORE
+                lab.withdraw_orders()
+                words = "the open session goes on"
+                eventually(
+                    lambda: done(callers) >= enough or callers.troubles, words, PATIENCE_SECONDS
+                )
+                if done(callers) < enough:
+                    raise FailedError(f"the open session is lost: {callers.troubles[0]}")
+            if code := container.wait_exit():
+                raise FailedError(f"it ends with exit code {code}")
+        return f"a new session was refused ({told}), the open one went on, then it exited with 0"
+
+
+class Withdrawn(Item):
+    """The orchestrator does not offer a container that has stopped.
+
+    Why: callers that are sent to one that is gone get an error.
+    https://github.com/livepeer/go-livepeer/tree/v0.9.1
+
+    Fix: unregister before the end, or stay, unhealthy, for the poll that sees it.
+    """
+
+    id = "withdrawn"
+    title = "Is not offered once it has stopped"
+    needs = (Registered,)
+
+    def check(self, lab: Lab) -> str:
+        with known(lab, **DRAIN) as container:
+            container.stop()
+            if offers(lab.options):
+                raise FailedError("it has stopped, and the orchestrator still offers it")
+        return "the orchestrator stopped offering it before it exited"
+
+
+ITEMS: tuple[type[Item], ...] = (Registered, RegisteredAgain, Drained, Withdrawn)

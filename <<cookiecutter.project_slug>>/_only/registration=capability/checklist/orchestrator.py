@@ -1,0 +1,40 @@
+"""What an orchestrator says of a capability, and how it loses one."""
+
+import json
+from argparse import Namespace
+from base64 import b64encode
+from functools import partial
+
+import httpx
+
+from .lab import PATIENCE_SECONDS
+from emulator.container import Container, eventually
+
+# Without a signature, which off-chain orchestrators don't look at (contract §8.2).
+NOBODY = b64encode(json.dumps({"addr": "", "sig": ""}).encode()).decode()
+ask = partial(httpx.request, timeout=PATIENCE_SECONDS, verify=False)
+
+
+def offers(options: Namespace) -> bool:
+    """Whether gateways find room for it there (contract §1.5)."""
+    headers = {"Livepeer-Eth-Address": NOBODY, "Livepeer-Capability": options.capability}
+    answer = ask("GET", f"{options.orchestrator}/process/token", headers=headers)
+    return "available_capacity" in answer.raise_for_status().json()  # left out if it is 0
+
+
+def clear(options: Namespace) -> None:
+    """Unregister it, again if it has registered before we looked (contract §1.3)."""
+    secret = options.orchestrator_secret
+    headers = {"Authorization": secret.read_text().strip()} if secret else {}
+    url = f"{options.orchestrator}/capability/unregister"
+
+    def gone() -> bool:
+        ask("POST", url, headers=headers, content=options.capability).raise_for_status()
+        return not offers(options)
+
+    eventually(gone, f"the orchestrator has no {options.capability}", PATIENCE_SECONDS)
+
+
+def lose(options: Namespace, container: Container) -> None:
+    """The orchestrator drops it, as after a failed connection (contract §1.4)."""
+    clear(options)
