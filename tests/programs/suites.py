@@ -31,6 +31,7 @@ DEPENDS_ON = {
     "emulator": ("pipeline", "registration"),
     "load_test": ("accelerator", "pipeline"),
     "checklist": ("accelerator", "pipeline"),
+    "checklist_registration": ("pipeline", "registration"),
     "orchestrator": ("registration",),
 }
 

@@ -1,0 +1,78 @@
+"""What live runners do wrong with an orchestrator at which they register."""
+
+from breaking import Broken, Change
+
+SRC = "src/my_model"
+LIVE = "live-video-to-video"
+CATALOGUE = [
+    Broken(
+        "registered",
+        "it registers elsewhere",
+        [
+            Change(
+                f"{SRC}/heartbeat.py",
+                '"/runners/heartbeat"',
+                '"/runners/beat"',
+            )
+        ],
+    ),
+    Broken(
+        "registered",
+        "the orchestrator does not reach it",
+        [
+            Change(
+                f"{SRC}/heartbeat.py",
+                '"runner_url": settings.container_url,',
+                '"runner_url": f"{settings.container_url}0",',
+            )
+        ],
+    ),
+    Broken(
+        "registered-again",
+        "it registers once",
+        [
+            Change(
+                f"{SRC}/heartbeat.py",
+                "            if error.status not in FORGOTTEN:\n"
+                "                raise\n"
+                "            self._runner = None\n"
+                "            return None",
+                "            raise",
+            )
+        ],
+    ),
+    Broken(
+        "drained",
+        "it withdraws first",
+        [
+            Change(
+                f"{SRC}/orchestrator.py",
+                "        if self._closed and not self._sessions:\n",
+                "        if self._closed:\n            await self._retract()\n",
+            )
+        ],
+        LIVE,
+    ),
+    Broken(
+        "drained",
+        "it admits sessions while it drains",
+        [
+            Change(
+                f"{SRC}/lifecycle.py",
+                "        self._sessions.close()\n        self._orchestrator.close_admission()\n",
+                "",
+            )
+        ],
+    ),
+    Broken(
+        "withdrawn",
+        "it does not unregister",
+        [
+            Change(
+                f"{SRC}/heartbeat.py",
+                "        if self._runner is not None:\n            runner, self",
+                "        if self._runner is None:\n            runner, self",
+            )
+        ],
+    ),
+]

@@ -1,0 +1,77 @@
+"""What containers do wrong with an orchestrator that was told of them."""
+
+from breaking import Broken, Change
+
+SRC = "src/my_model"
+LIVE = "live-video-to-video"
+CATALOGUE = [
+    Broken(
+        "registered",
+        "it takes no calls that an orchestrator has marked",
+        [
+            Change(
+                f"{SRC}/orchestrator.py",
+                "        require_token(request, self.token)\n",
+                "        assert 'Livepeer-Session-Id' not in request.headers\n",
+            )
+        ],
+    ),
+    Broken(
+        "registered-again",
+        "it is not healthy again after a pause",
+        [
+            Change(
+                f"{SRC}/ops/health.py",
+                '        """The main loop runs."""\n',
+                "        if time.monotonic() - self._beat > 2.5:\n"
+                "            self.status = Status.ERROR\n",
+            )
+        ],
+    ),
+    Broken(
+        "drained",
+        "it admits sessions while it drains",
+        [
+            Change(
+                f"{SRC}/lifecycle.py",
+                "        self._sessions.close()\n        self._orchestrator.close_admission()\n",
+                "",
+            )
+        ],
+    ),
+    Broken(
+        "drained",
+        "it is unhealthy while it drains",
+        [
+            Change(
+                f"{SRC}/lifecycle.py",
+                "        self._orchestrator.close_admission()\n",
+                "        self._orchestrator.close_admission()\n"
+                "        self._health.status = Status.DRAINING\n",
+            )
+        ],
+        LIVE,
+    ),
+    Broken(
+        "withdrawn",
+        "it does not stay for a poll",
+        [
+            Change(
+                f"{SRC}/orchestrator.py",
+                "if self._drains and self._told == 200:",
+                "if False:",
+            )
+        ],
+    ),
+    Broken(
+        "withdrawn",
+        "it is healthy to its end",
+        [
+            Change(
+                f"{SRC}/lifecycle.py",
+                "            self._health.status = Status.DRAINING\n",
+                "            self._health.status = Status.OK\n",
+            )
+        ],
+    ),
+]
