@@ -4,6 +4,7 @@ import asyncio
 import io
 import itertools
 import os
+import uuid
 from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -57,7 +58,8 @@ class Session:
         self._number = number
         self._clip = traffic.clip
         self._traffic = traffic
-        self.id = f"load-{number}"
+        # Another level, or somebody else, may have a session of this number.
+        self.id = f"load-{number}-{uuid.uuid4().hex[:8]}"
         self._options = Namespace(**{**vars(options), "id": self.id})
         self._ending = asyncio.Event()
         self._received: Received = []
