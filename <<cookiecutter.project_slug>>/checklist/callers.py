@@ -6,8 +6,8 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from .lab import PATIENCE_SECONDS
-from emulator.container import Container, eventually
+from .lab import PATIENCE_SECONDS, soon
+from emulator.container import Container
 from load_test.traces import Trace
 from load_test.traffic import Session, Traffic
 
@@ -29,10 +29,9 @@ class Callers:
 
     def wait_answered(self) -> None:
         """Until each session has had its first answer, or will have none."""
-        eventually(
+        soon(
             lambda: all(session.answered.is_set() for session in self.sessions) or self._failure,
             "an answer to each session",
-            PATIENCE_SECONDS,
         )
 
     def end(self) -> list[Trace]:

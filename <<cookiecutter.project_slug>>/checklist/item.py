@@ -2,7 +2,7 @@
 
 import re
 import sys
-from typing import ClassVar, Literal, NamedTuple, final
+from typing import ClassVar, Literal, NamedTuple
 
 from .lab import Lab
 
@@ -28,6 +28,7 @@ class NotTestedError(Exception):
 class Texts(NamedTuple):
     """What the docstring of an item says. `link` leads to whoever asks for it."""
 
+    title: str
     proves: str
     why: str
     link: str
@@ -35,37 +36,42 @@ class Texts(NamedTuple):
 
 
 class Item:
-    """One item. Its docstring has three paragraphs: the claim, `Why:` with a link, and `Fix:`.
+    """One item, which its class names. Its docstring has four paragraphs: the title, the claim,
+    `Why:` with a link, and `Fix:`.
 
     What is in `needs` is checked before; the item is blocked if it does not hold.
     """
 
-    id: ClassVar[str]
-    title: ClassVar[str]
     needs: ClassVar[tuple[type["Item"], ...]] = ()
     target: ClassVar[Target] = "started"
+    id: ClassVar[str]
+    texts: ClassVar[Texts]
+
+    def __init_subclass__(cls) -> None:
+        cls.id = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", cls.__name__).lower()
+        cls.texts = read_texts(cls.__doc__ or "")
 
     def check(self, lab: Lab) -> str:
         """What was seen. Raises FailedError, SkippedError or NotTestedError."""
         raise NotImplementedError
 
     @classmethod
-    @final
     def module(cls) -> str:
         """The name that `--only` has for all items of its group."""
         return cls.__module__.rpartition(".")[2]
 
     @classmethod
-    @final
     def group(cls) -> str:
         """The title of its module."""
         return (sys.modules[cls.__module__].__doc__ or "").splitlines()[0].rstrip(".")
 
-    @classmethod
-    @final
-    def texts(cls) -> Texts:
-        proves, why, fix = (" ".join(part.split()) for part in (cls.__doc__ or "").split("\n\n"))
-        (link,) = LINK.findall(why)
-        reason = why.removeprefix("Why: ").replace(link, "").strip()
-        cure = fix.removeprefix("Fix: ")
-        return Texts(proves, reason[0].upper() + reason[1:], link, cure[0].upper() + cure[1:])
+
+def read_texts(docstring: str) -> Texts:
+    title, proves, why, fix = (" ".join(part.split()) for part in docstring.split("\n\n"))
+    (link,) = LINK.findall(why)
+    reason, cure = why.removeprefix("Why: ").replace(link, ""), fix.removeprefix("Fix: ")
+    return Texts(title.rstrip("."), proves, capital(reason.strip()), link, capital(cure))
+
+
+def capital(text: str) -> str:
+    return text[0].upper() + text[1:]

@@ -3,7 +3,7 @@
 import itertools
 import os
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self
@@ -120,6 +120,11 @@ class Lab:
             file.unlink(missing_ok=True)
 
 
+def soon[T](get: Callable[[], T], what: str) -> T:
+    """The first true value of `get`, within PATIENCE_SECONDS."""
+    return eventually(get, what, PATIENCE_SECONDS)
+
+
 def is_free(container: Container) -> bool:
     """Whether it is healthy, and soon without a session."""
     with suppress(httpx.HTTPError, AssertionError):
@@ -134,4 +139,4 @@ def health_polls(container: Container, fewest: int) -> Iterator[Scraper]:
     scraper = Scraper(str(container.ops.base_url))
     with repeating("health", scraper.poll, POLL_PAUSE_SECONDS):
         yield scraper
-        eventually(lambda: len(scraper.polls) > fewest, "polls of /health", PATIENCE_SECONDS)
+        soon(lambda: len(scraper.polls) > fewest, "polls of /health")

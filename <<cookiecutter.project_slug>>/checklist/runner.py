@@ -43,8 +43,7 @@ def run(
         yield Finding(
             id=item.id,
             group=item.group(),
-            title=item.title,
-            **item.texts()._asdict(),
+            **item.texts._asdict(),
             needs=[need.id for need in item.needs],
             verdict=verdict,
             words=printable(words)[:MOST_CHARACTERS],

@@ -44,7 +44,7 @@ class Progress:
 
     def begin(self, item: type[Item]) -> None:
         """This one is checked now."""
-        self._now, self._since = bare(item.title), time.monotonic()
+        self._now, self._since = bare(item.texts.title), time.monotonic()
         self._live.refresh()
 
     def end(self) -> None:
@@ -90,13 +90,13 @@ def listing(items: Iterable[type[Item]]) -> None:
         if item.group() != group:
             group = item.group()
             say(f"{group} ({item.module()})", "bold")
-        say(f"  {item.id:24} {bare(item.title)}", whole=True)
+        say(f"  {item.id:24} {bare(item.texts.title)}", whole=True)
 
 
 def explain(items: Iterable[type[Item]]) -> None:
     for item in items:
-        texts = item.texts()
-        say(f"{bare(item.title)} ({item.id})", "bold")
+        texts = item.texts
+        say(f"{bare(item.texts.title)} ({item.id})", "bold")
         say(f"{bare(texts.proves)}\n\nWhy it matters: {bare(texts.why)}")
         say(texts.link, whole=True)
         if item.needs:

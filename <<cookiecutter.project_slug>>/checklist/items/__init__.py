@@ -3,14 +3,10 @@
 from ..item import Item
 from . import concurrency, faults, health, image, memory, monitoring, registration, shutdown, start
 
-ALL: tuple[type[Item], ...] = (
-    *image.ITEMS,
-    *start.ITEMS,
-    *memory.ITEMS,
-    *shutdown.ITEMS,
-    *health.ITEMS,
-    *monitoring.ITEMS,
-    *concurrency.ITEMS,
-    *faults.ITEMS,
-    *registration.ITEMS,
-)
+MODULES = (image, start, memory, shutdown, health, monitoring, concurrency, faults, registration)
+ALL: list[type[Item]] = [
+    found
+    for module in MODULES
+    for found in vars(module).values()
+    if isinstance(found, type) and issubclass(found, Item) and found.__module__ == module.__name__
+]

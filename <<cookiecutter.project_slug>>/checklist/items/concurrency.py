@@ -4,15 +4,16 @@ Sessions beside each other, and one too many.
 """
 
 from ..item import FailedError, Item, SkippedError
-from ..lab import ACTIVE, PATIENCE_SECONDS, Lab
+from ..lab import ACTIVE, Lab, soon
 from ..work import IMPATIENT, lasting_sessions, one_more, silent_caller, strangers
 from .monitoring import Metrics
 from .start import first_answer
-from emulator.container import eventually
 
 
 class Capacity(Item):
-    """As many sessions as the capacity are admitted, the next one is refused, and places free up.
+    """The capacity is kept.
+
+    As many sessions as the capacity are admitted, the next one is refused, and places free up.
 
     Why: each session above what the GPU holds takes the memory of those that run.
     https://sre.google/sre-book/handling-overload/
@@ -21,8 +22,6 @@ class Capacity(Item):
     place back whatever ends the session.
     """
 
-    id = "capacity"
-    title = "The capacity is kept"
     needs = (Metrics,)
 
     def check(self, lab: Lab) -> str:
@@ -43,7 +42,9 @@ class Capacity(Item):
 
 
 class RetryAfter(Item):
-    """Who is refused for want of room gets 503, and Retry-After says when to try again.
+    """Refusals say when to try again.
+
+    Who is refused for want of room gets 503, and Retry-After says when to try again.
 
     Why: orchestrators and gateways take 503 for full and anything else for broken, and who is told
     no time tries again at once. https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
@@ -51,8 +52,6 @@ class RetryAfter(Item):
     Fix: answer with 503 and Retry-After in seconds.
     """
 
-    id = "retry-after"
-    title = "Refusals say when to try again"
     needs = (Capacity,)
 
     def check(self, lab: Lab) -> str:
@@ -66,7 +65,9 @@ class RetryAfter(Item):
 
 
 class Isolation(Item):
-    """No session gets what belongs to another one.
+    """Sessions are isolated.
+
+    No session gets what belongs to another one.
 
     Why: viewers would see each other's pictures, and callers each other's answers.
     https://cwe.mitre.org/data/definitions/488.html
@@ -74,8 +75,6 @@ class Isolation(Item):
     Fix: keep the state of a session in its own object, never in the model or a module.
     """
 
-    id = "isolation"
-    title = "Sessions are isolated"
     needs = (Metrics,)
 
     def check(self, lab: Lab) -> str:
@@ -85,7 +84,9 @@ class Isolation(Item):
 
 
 class SilentCaller(Item):
-    """A caller who opens a session and then says nothing loses the place after some time.
+    """A silent caller frees its place.
+
+    A caller who opens a session and then says nothing loses the place after some time.
 
     Why: callers vanish without a word, and each would take a part of the capacity for ever.
     https://www.rfc-editor.org/rfc/rfc9110#section-15.5.9
@@ -93,17 +94,12 @@ class SilentCaller(Item):
     Fix: give every wait for a caller a time limit.
     """
 
-    id = "silent-caller"
-    title = "A silent caller frees its place"
     needs = (Capacity,)
 
     def check(self, lab: Lab) -> str:
         settings = {**IMPATIENT, "BYOC_CAPACITY": "1"}
         with lab.start(**settings) as container, silent_caller(container):
-            eventually(lambda: container.metric(ACTIVE), "the silent session", PATIENCE_SECONDS)
-            eventually(lambda: not container.metric(ACTIVE), "its end", PATIENCE_SECONDS)
+            soon(lambda: container.metric(ACTIVE), "the silent session")
+            soon(lambda: not container.metric(ACTIVE), "its end")
             first_answer(lab, container)
         return f"it is free again with {' '.join('='.join(each) for each in IMPATIENT.items())}"
-
-
-ITEMS: tuple[type[Item], ...] = (Capacity, RetryAfter, Isolation, SilentCaller)

@@ -5,10 +5,10 @@ What the model does to itself must not cost the container.
 
 from ..callers import calling
 from ..item import FailedError, Item
-from ..lab import PATIENCE_SECONDS, Lab
+from ..lab import Lab, soon
 from .monitoring import Metrics
 from .start import first_answer
-from emulator.container import Container, eventually
+from emulator.container import Container
 
 RESTARTS = "byoc_worker_restarts_total"
 TIME_LIMIT = {"BYOC_JOB_TIMEOUT_SECONDS": "2"}
@@ -25,18 +25,17 @@ def survives(lab: Lab, container: Container, error_type: str, order: str = "") -
         else:
             container.signal_model()
             counted(container, error_type, errors)
-    eventually(
+    soon(
         lambda: (container.metric(RESTARTS) or 0) > restarts,
         f"{RESTARTS} counts that the model was replaced",
-        PATIENCE_SECONDS,
     )
-    eventually(lambda: serves(lab, container), "a session that is served", PATIENCE_SECONDS)
+    soon(lambda: serves(lab, container), "a session that is served")
     return f"it was counted as {error_type}, the model was replaced, and serves again"
 
 
 def counted(container: Container, error_type: str, before: float) -> None:
     words = f"the fault is counted as {error_type} in byoc_errors_total"
-    eventually(lambda: container.errors(error_type) > before, words, PATIENCE_SECONDS)
+    soon(lambda: container.errors(error_type) > before, words)
 
 
 def serves(lab: Lab, container: Container) -> bool:
@@ -47,8 +46,10 @@ def serves(lab: Lab, container: Container) -> bool:
     return True
 
 
-class Killed(Item):
-    """When the model's process is killed, it is replaced, and the container serves on.
+class ModelKilled(Item):
+    """The model is killed.
+
+    When the model's process is killed, it is replaced, and the container serves on.
 
     Why: a segmentation fault in one library must not take all sessions with it.
     https://docs.nvidia.com/deploy/xid-errors/
@@ -56,16 +57,16 @@ class Killed(Item):
     Fix: run the model in a process of its own, watch it, and start it again.
     """
 
-    id = "model-killed"
-    title = "The model is killed"
     needs = (Metrics,)
 
     def check(self, lab: Lab) -> str:
         return survives(lab, lab.running(), "worker_crash")
 
 
-class Hung(Item):
-    """When the model hangs, its process is replaced after BYOC_JOB_TIMEOUT_SECONDS.
+class ModelHung(Item):
+    """The model hangs.
+
+    When the model hangs, its process is replaced after BYOC_JOB_TIMEOUT_SECONDS.
 
     Why: a deadlock raises no exception, and a session that waits for it is lost without a word.
     https://cwe.mitre.org/data/definitions/1088.html
@@ -73,8 +74,6 @@ class Hung(Item):
     Fix: give each call of the model a time limit, kill its process after it, and start it again.
     """
 
-    id = "model-hung"
-    title = "The model hangs"
     needs = (Metrics,)
 
     def check(self, lab: Lab) -> str:
@@ -82,8 +81,10 @@ class Hung(Item):
             return survives(lab, container, "timeout", "wait")
 
 
-class OutOfMemory(Item):
-    """When the model runs out of memory, that is counted as what it is, and its process replaced.
+class ModelOutOfMemory(Item):
+    """The model runs out of memory.
+
+    When the model runs out of memory, that is counted as what it is, and its process replaced.
 
     Why: the allocator of a process that ran out once is fragmented, and the next session fails too;
     operators must see that the capacity is too high. https://pytorch.org/docs/stable/notes/cuda.html
@@ -91,12 +92,7 @@ class OutOfMemory(Item):
     Fix: tell MemoryError from other errors, count it as out_of_memory, and replace the process.
     """
 
-    id = "model-out-of-memory"
-    title = "The model runs out of memory"
     needs = (Metrics,)
 
     def check(self, lab: Lab) -> str:
         return survives(lab, lab.running(), "out_of_memory", "exhaust")
-
-
-ITEMS: tuple[type[Item], ...] = (Killed, Hung, OutOfMemory)

@@ -12,9 +12,9 @@ from threading import Event, Thread
 
 from ..callers import calling
 from ..item import FailedError, Item
-from ..lab import PATIENCE_SECONDS, Lab, health_polls
+from ..lab import PATIENCE_SECONDS, Lab, health_polls, soon
 from .start import Ready
-from emulator.container import POLL_SECONDS, Container, eventually
+from emulator.container import POLL_SECONDS, Container
 
 POLLS = 10  # at least, in each item
 FULL_SECONDS = 30  # so that a poll every 5 s is among them more than once
@@ -39,7 +39,9 @@ def watched(container: Container) -> Iterator[list[str]]:
 
 
 class HealthUnderLoad(Item):
-    """`/health` is ok while as many sessions as the capacity run, and others are refused.
+    """Healthy under full load.
+
+    `/health` is ok while as many sessions as the capacity run, and others are refused.
 
     Why: go-livepeer polls every 5 s, waits for 3 s, and ends all sessions of a container after
     one miss. https://github.com/livepeer/go-livepeer/blob/v0.9.1/ai/runner/live_runner.go
@@ -47,8 +49,6 @@ class HealthUnderLoad(Item):
     Fix: answer `/health` from a thread of its own, with what somebody else has noted before.
     """
 
-    id = "health-under-load"
-    title = "Healthy under full load"
     needs = (Ready,)
     target = "running"
 
@@ -62,7 +62,9 @@ class HealthUnderLoad(Item):
 
 
 class HealthWithLock(Item):
-    """`/health` is ok while the model holds the interpreter lock for longer than a poll waits.
+    """Healthy while the interpreter lock is held.
+
+    `/health` is ok while the model holds the interpreter lock for longer than a poll waits.
 
     Why: extensions in C hold it during a load, a copy or a compilation, and then no thread of that
     process runs. https://docs.python.org/3/glossary.html#term-global-interpreter-lock
@@ -70,18 +72,15 @@ class HealthWithLock(Item):
     Fix: run the model in a process of its own.
     """
 
-    id = "health-with-lock"
-    title = "Healthy while the interpreter lock is held"
     needs = (HealthUnderLoad,)
 
     def check(self, lab: Lab) -> str:
         container = lab.running()
         before = container.metric(FRAMES) or 0
         with lab.order("hold"), calling(lab.options, container, 1):
-            eventually(
+            soon(
                 lambda: (container.metric(FRAMES) or 0) > before,
                 "the model gets something to work on",
-                PATIENCE_SECONDS,
             )
             with watched(container) as seen:
                 time.sleep(TOO_LONG)
@@ -89,7 +88,9 @@ class HealthWithLock(Item):
 
 
 class HealthOffInference(Item):
-    """`/health` is ok while the model's process stands still.
+    """Health is answered off the inference thread.
+
+    `/health` is ok while the model's process stands still.
 
     Why: health that is answered by who runs the model waits for the model, and a busy container
     then looks like a dead one. https://sre.google/sre-book/addressing-cascading-failures/
@@ -97,8 +98,6 @@ class HealthOffInference(Item):
     Fix: answer `/health` in another process than the model's.
     """
 
-    id = "health-off-inference"
-    title = "Health is answered off the inference thread"
     needs = (HealthUnderLoad,)
 
     def check(self, lab: Lab) -> str:
@@ -113,7 +112,9 @@ class HealthOffInference(Item):
 
 
 class HealthDuringRestart(Item):
-    """`/health` stays ok while the model's process is lost and replaced.
+    """Healthy while the model restarts.
+
+    `/health` stays ok while the model's process is lost and replaced.
 
     Why: a crash costs one job or a few frames, but a missed poll costs all sessions.
     https://github.com/livepeer/go-livepeer/blob/v0.9.1/ai/runner/live_runner.go
@@ -121,8 +122,6 @@ class HealthDuringRestart(Item):
     Fix: stay ok while sessions are open, and refuse new ones until the model is back.
     """
 
-    id = "health-during-restart"
-    title = "Healthy while the model restarts"
     needs = (HealthUnderLoad,)
 
     def check(self, lab: Lab) -> str:
@@ -131,10 +130,9 @@ class HealthDuringRestart(Item):
         loaded = len(container.events("model loaded"))
         with watched(container) as seen:
             container.signal_model()
-            eventually(
+            soon(
                 lambda: len(container.events("model loaded")) > loaded,
                 "another process of the model",
-                PATIENCE_SECONDS,
             )
         if container.metric(RESTARTS) != before + 1:
             raise FailedError(f"{RESTARTS} does not count the restart")
@@ -142,7 +140,9 @@ class HealthDuringRestart(Item):
 
 
 class HealthUnderFlood(Item):
-    """`/health` is ok while the job port is flooded with connections and garbage.
+    """Healthy while the job port is flooded.
+
+    `/health` is ok while the job port is flooded with connections and garbage.
 
     Why: whoever reaches the job port could otherwise take the container away from its orchestrator.
     https://owasp.org/www-community/attacks/Denial_of_Service
@@ -150,8 +150,6 @@ class HealthUnderFlood(Item):
     Fix: serve health on a port of its own with an event loop of its own.
     """
 
-    id = "health-under-flood"
-    title = "Healthy while the job port is flooded"
     needs = (HealthUnderLoad,)
     target = "running"
 
@@ -187,12 +185,3 @@ def flood(container: Container) -> Iterator[None]:
                 thread.join(PATIENCE_SECONDS)
     # Whoever came before is served before this.
     container.jobs.get("/health").raise_for_status()
-
-
-ITEMS: tuple[type[Item], ...] = (
-    HealthUnderLoad,
-    HealthWithLock,
-    HealthOffInference,
-    HealthDuringRestart,
-    HealthUnderFlood,
-)

@@ -38,22 +38,17 @@ TOOL = re.compile(
 )
 
 
-class OfImage(Item):
-    """What they share."""
+class ReadOnlyRoot(Item):
+    """Serves with a read-only root.
 
-    target = "image"
-
-
-class ReadOnlyRoot(OfImage):
-    """The container starts and serves with a read-only root, no capabilities and no new privileges.
+    The container starts and serves with a read-only root, no capabilities and no new privileges.
 
     Why: who breaks in finds nothing to write to. https://docs.docker.com/engine/containers/run/
 
     Fix: write below /tmp alone, which is memory; declare no VOLUME; need no capability.
     """
 
-    id = "read-only-root"
-    title = "Serves with a read-only root"
+    target = "image"
 
     def check(self, lab: Lab) -> str:
         try:
@@ -75,8 +70,10 @@ class ReadOnlyRoot(OfImage):
         assert not callers.troubles, " ".join(callers.troubles)
 
 
-class User(OfImage):
-    """The image runs as a user of its own, not as root.
+class User(Item):
+    """Not root.
+
+    The image runs as a user of its own, not as root.
 
     Why: root in a container is root on the machine to whoever gets out of it.
     https://docs.docker.com/build/building/best-practices/#user
@@ -84,8 +81,7 @@ class User(OfImage):
     Fix: end the Dockerfile with `USER 10001:10001`, or another number.
     """
 
-    id = "user"
-    title = "Not root"
+    target = "image"
 
     def check(self, lab: Lab) -> str:
         user: str = config(lab.image).get("User") or "root"
@@ -95,8 +91,10 @@ class User(OfImage):
         return f"the container runs as {user}{words}"
 
 
-class ExecForm(OfImage):
-    """The server is started in exec form: process 1 is no shell.
+class ExecForm(Item):
+    """Signals reach the server.
+
+    The server is started in exec form: process 1 is no shell.
 
     Why: a shell keeps the signal to stop for itself, and the server is killed with work in hand.
     https://docs.docker.com/reference/dockerfile/#exec-form-entrypoint-example
@@ -104,9 +102,8 @@ class ExecForm(OfImage):
     Fix: write `ENTRYPOINT ["python", "-m", …]`, and `exec` in a script.
     """
 
-    id = "exec-form"
-    title = "Signals reach the server"
     needs = (ReadOnlyRoot,)
+    target = "image"
 
     def check(self, lab: Lab) -> str:
         start = config(lab.image)
@@ -118,8 +115,10 @@ class ExecForm(OfImage):
         return f"process 1 is `{process}`"
 
 
-class HealthCheck(OfImage):
-    """Docker asks for the server's health, in exec form, and hears when it is not there.
+class HealthCheck(Item):
+    """Docker checks the health.
+
+    Docker asks for the server's health, in exec form, and hears when it is not there.
 
     Why: Docker and Compose call a container that hangs healthy, if nothing asks it.
     https://docs.docker.com/reference/dockerfile/#healthcheck
@@ -127,9 +126,8 @@ class HealthCheck(OfImage):
     Fix: keep the Dockerfile's HEALTHCHECK: it exits 0 when the server is well, else 1.
     """
 
-    id = "health-check"
-    title = "Docker checks the health"
     needs = (ReadOnlyRoot,)
+    target = "image"
 
     def check(self, lab: Lab) -> str:
         found = config(lab.image).get("Healthcheck") or {}
@@ -152,8 +150,10 @@ class HealthCheck(OfImage):
         return f"every {every:g} s; it succeeds while the server is well, and fails where none is"
 
 
-class Secrets(OfImage):
-    """No password, token or private key is in the image: in its settings, history, or any layer.
+class Secrets(Item):
+    """No secret inside.
+
+    No password, token or private key is in the image: in its settings, history, or any layer.
 
     Why: whoever pulls the image can read them, also from a layer whose file was deleted later.
     https://docs.docker.com/build/building/secrets/
@@ -162,8 +162,7 @@ class Secrets(OfImage):
     container by a file that a setting `…_FILE` names.
     """
 
-    id = "secrets"
-    title = "No secret inside"
+    target = "image"
 
     def check(self, lab: Lab) -> str:
         layers, steps = layers_and_steps(lab.image)
@@ -182,8 +181,10 @@ class Secrets(OfImage):
         return f"none in {len(steps)} steps and {sum(len(layer.files) for layer in layers)} files"
 
 
-class Labels(OfImage):
-    """The image says what it is, where its source is, under which license, and which version.
+class Labels(Item):
+    """Says what it is.
+
+    The image says what it is, where its source is, under which license, and which version.
 
     Why: an operator who finds a fault must know what runs there, and whom to tell.
     https://specs.opencontainers.org/image-spec/annotations/
@@ -191,8 +192,7 @@ class Labels(OfImage):
     Fix: keep the Dockerfile's LABEL; build with `--build-arg=REVISION=…` and `VERSION=…`.
     """
 
-    id = "labels"
-    title = "Says what it is"
+    target = "image"
 
     def check(self, lab: Lab) -> str:
         labels = config(lab.image).get("Labels") or {}
@@ -202,8 +202,10 @@ class Labels(OfImage):
         return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
-class Size(OfImage):
-    """The image has no ballast: no package caches, and little that later steps delete or repeat.
+class Size(Item):
+    """No ballast.
+
+    The image has no ballast: no package caches, and little that later steps delete or repeat.
 
     Why: each machine pulls it anew for each version, and a cold start waits for that.
     https://docs.docker.com/build/cache/optimize/
@@ -212,8 +214,7 @@ class Size(OfImage):
     owner and mode by `COPY --chown --chmod`.
     """
 
-    id = "size"
-    title = "No ballast"
+    target = "image"
 
     def check(self, lab: Lab) -> str:
         sizes = [size for layer in layers_and_steps(lab.image)[0] for size in layer.files.items()]
@@ -228,22 +229,20 @@ class Size(OfImage):
         return words
 
 
-class NoCompiler(OfImage):
-    """The image has no compiler, no linker, no make, and no installer of packages.
+class NoCompiler(Item):
+    """No compiler, no installer.
+
+    The image has no compiler, no linker, no make, and no installer of packages.
 
     Why: who breaks in builds more with them. https://docs.docker.com/build/building/multi-stage/
 
     Fix: compile in an earlier stage, and copy what comes of it.
     """
 
-    id = "no-compiler"
-    title = "No compiler, no installer"
+    target = "image"
 
     def check(self, lab: Lab) -> str:
         files = visible(lab.image)
         if found := [f"/{path}" for path in files if TOOL.search(path)]:
             raise FailedError(f"there are {', '.join(found)}")
         return f"none among {len(files)} files"
-
-
-ITEMS = (ReadOnlyRoot, User, ExecForm, HealthCheck, Secrets, Labels, Size, NoCompiler)

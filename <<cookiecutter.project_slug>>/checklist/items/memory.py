@@ -47,7 +47,9 @@ def measure(lab: Lab) -> Report:
 
 
 class MemoryFits(Item):
-    """The memory of all sessions, as many as the capacity, fits the device with some to spare.
+    """The sessions fit the memory.
+
+    The memory of all sessions, as many as the capacity, fits the device with some to spare.
 
     Why: sessions are admitted by number, and the one that finds the memory full takes down all
     others. https://pytorch.org/docs/stable/notes/cuda.html#memory-management
@@ -55,8 +57,6 @@ class MemoryFits(Item):
     Fix: lower BYOC_CAPACITY, or what each session takes: resolution, batch size, precision.
     """
 
-    id = "memory-fits"
-    title = "The sessions fit the memory"
     needs = (Ready,)
     target = "running"
 
@@ -79,7 +79,9 @@ class MemoryFits(Item):
 
 
 class CapacityMeasured(Item):
-    """A load test with as many sessions as the capacity meets its objectives.
+    """The capacity is not above what was measured.
+
+    A load test with as many sessions as the capacity meets its objectives.
 
     Why: what is advertised is what orchestrators send, whether the device keeps up or not.
     https://sre.google/sre-book/handling-overload/
@@ -87,8 +89,6 @@ class CapacityMeasured(Item):
     Fix: set BYOC_CAPACITY to what `python -m load_test` recommends.
     """
 
-    id = "capacity-measured"
-    title = "The capacity is not above what was measured"
     needs = (MemoryFits,)
     target = "running"
 
@@ -102,6 +102,3 @@ class CapacityMeasured(Item):
         if lab.quick:
             return f"{lab.capacity} at once hold for some seconds; latency was not judged"
         return report.sentence
-
-
-ITEMS: tuple[type[Item], ...] = (MemoryFits, CapacityMeasured)

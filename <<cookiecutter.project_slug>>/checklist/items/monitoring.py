@@ -26,7 +26,9 @@ ALLOWED = "byoc_frame_latency_ms metric names should not contain abbreviated uni
 
 
 class Metrics(Item):
-    """`/metrics` has the four metrics of the checklist, by their names and types.
+    """The four metrics, by name and type.
+
+    `/metrics` has the four metrics of the checklist, by their names and types.
 
     Why: operators watch all containers with one dashboard and one set of alerts, which know them
     by name. https://prometheus.io/docs/practices/naming/
@@ -35,8 +37,6 @@ class Metrics(Item):
     byoc_gpu_memory_bytes (gauge) and byoc_errors_total (counter).
     """
 
-    id = "metrics"
-    title = "The four metrics, by name and type"
     needs = (Ready,)
     target = "running"
 
@@ -54,7 +54,9 @@ class Metrics(Item):
 
 
 class MetricsAgree(Item):
-    """The metrics agree with the work done: open sessions, answers and errors are counted exactly.
+    """The metrics agree with the work done.
+
+    The metrics agree with the work done: open sessions, answers and errors are counted exactly.
 
     Why: a gauge that leaks or a counter that stands still hides the fault that it is there for.
     https://sre.google/sre-book/monitoring-distributed-systems/
@@ -62,8 +64,6 @@ class MetricsAgree(Item):
     Fix: count where a session opens and where it ends, whatever ends it, and count each error once.
     """
 
-    id = "metrics-agree"
-    title = "The metrics agree with the work done"
     needs = (Metrics,)
     target = "running"
 
@@ -96,7 +96,9 @@ def expect(container: Container, name: str, value: float) -> None:
 
 
 class Promtool(Item):
-    """`promtool check metrics` accepts what `/metrics` answers.
+    """Prometheus accepts the metrics.
+
+    `promtool check metrics` accepts what `/metrics` answers.
 
     Why: Prometheus drops a whole scrape for one line that it can't read.
     https://prometheus.io/docs/prometheus/latest/command-line/promtool/
@@ -104,8 +106,6 @@ class Promtool(Item):
     Fix: mend what promtool names; its remark about the unit in byoc_frame_latency_ms is allowed.
     """
 
-    id = "promtool"
-    title = "Prometheus accepts the metrics"
     needs = (Metrics,)
     target = "running"
 
@@ -120,6 +120,3 @@ class Promtool(Item):
         if wrong := [remark for remark in remarks if remark != ALLOWED]:
             raise FailedError("; ".join(wrong))
         return "it has no remark, but for the unit in byoc_frame_latency_ms"
-
-
-ITEMS: tuple[type[Item], ...] = (Metrics, MetricsAgree, Promtool)

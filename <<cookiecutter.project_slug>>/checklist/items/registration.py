@@ -13,11 +13,11 @@ import httpx
 from ..announcement import announcement
 from ..callers import calling
 from ..item import FailedError, Item, SkippedError
-from ..lab import ACTIVE, PATIENCE_SECONDS, Lab
+from ..lab import ACTIVE, Lab, soon
 from ..orchestrator import clear, lose, offers
 from ..work import MORE, done, lasting_sessions
 from .start import Ready, first_answer
-from emulator.container import Container, eventually
+from emulator.container import Container
 from load_test.target import LOOPBACK
 
 NONE = "no orchestrator was named: see --orchestrator"
@@ -42,7 +42,7 @@ def known(lab: Lab, **settings: str) -> Iterator[Container]:
 
 def wait_offered(lab: Lab) -> None:
     words = "the orchestrator offers the container, which is healthy"
-    eventually(lambda: offers(lab.options), words, PATIENCE_SECONDS)
+    soon(lambda: offers(lab.options), words)
 
 
 def served(lab: Lab, container: Container) -> str:
@@ -59,7 +59,7 @@ def refusal(lab: Lab, container: Container) -> str:
         return False
 
     with calling(lab.options, container, 1, lab.options.orchestrator) as callers:
-        eventually(lambda: callers.troubles or admitted(), "a refusal", PATIENCE_SECONDS)
+        soon(lambda: callers.troubles or admitted(), "a refusal")
         if not callers.troubles:
             lab.withdraw_orders()
             raise FailedError("after SIGTERM a new session is admitted")
@@ -67,7 +67,9 @@ def refusal(lab: Lab, container: Container) -> str:
 
 
 class Registered(Item):
-    """The orchestrator offers a container that has started, and a session through it is answered.
+    """Is offered once it has started.
+
+    The orchestrator offers a container that has started, and a session through it is answered.
 
     Why: nobody is sent to a container that the orchestrator does not know, or does not reach.
     https://github.com/livepeer/go-livepeer/tree/v0.9.1
@@ -75,8 +77,6 @@ class Registered(Item):
     Fix: name the container and the orchestrator to each other, as docs/orchestrator.md says.
     """
 
-    id = "registered"
-    title = "Is offered once it has started"
     needs = (Ready,)
 
     def check(self, lab: Lab) -> str:
@@ -85,7 +85,9 @@ class Registered(Item):
 
 
 class RegisteredAgain(Item):
-    """A container that the orchestrator has lost is offered again by itself, and serves.
+    """Is offered again when it was forgotten.
+
+    A container that the orchestrator has lost is offered again by itself, and serves.
 
     Why: orchestrators forget containers that they did not hear of, or could not reach, and tell
     nobody. https://github.com/livepeer/go-livepeer/tree/v0.9.1
@@ -93,8 +95,6 @@ class RegisteredAgain(Item):
     Fix: register for as long as the container runs, anew when that is refused, and be healthy.
     """
 
-    id = "registered-again"
-    title = "Is offered again when it was forgotten"
     needs = (Registered,)
 
     def check(self, lab: Lab) -> str:
@@ -105,7 +105,9 @@ class RegisteredAgain(Item):
 
 
 class Drained(Item):
-    """After SIGTERM new sessions are refused, the open one goes on to its end, and the exit code
+    """Loses no session when it is drained.
+
+    After SIGTERM new sessions are refused, the open one goes on to its end, and the exit code
     is 0.
 
     Why: who updates a container then costs no caller a session.
@@ -114,8 +116,6 @@ class Drained(Item):
     Fix: refuse new sessions first; stay healthy and reachable until the last one has ended.
     """
 
-    id = "drained"
-    title = "Loses no session when it is drained"
     needs = (Registered,)
 
     def check(self, lab: Lab) -> str:
@@ -125,13 +125,11 @@ class Drained(Item):
             with lasting_sessions(lab, container, 1, through) as callers:
                 container.process.send_signal(signal.SIGTERM)
                 words = "SIGTERM closes admission, as the log says"
-                eventually(lambda: container.events("admission closed"), words, PATIENCE_SECONDS)
+                soon(lambda: container.events("admission closed"), words)
                 told, enough = refusal(lab, container), done(callers) + MORE
                 lab.withdraw_orders()
                 words = "the open session goes on"
-                eventually(
-                    lambda: done(callers) >= enough or callers.troubles, words, PATIENCE_SECONDS
-                )
+                soon(lambda: done(callers) >= enough or callers.troubles, words)
                 if done(callers) < enough:
                     raise FailedError(f"the open session is lost: {callers.troubles[0]}")
             if code := container.wait_exit():
@@ -140,7 +138,9 @@ class Drained(Item):
 
 
 class Withdrawn(Item):
-    """The orchestrator does not offer a container that has stopped.
+    """Is not offered once it has stopped.
+
+    The orchestrator does not offer a container that has stopped.
 
     Why: callers that are sent to one that is gone get an error.
     https://github.com/livepeer/go-livepeer/tree/v0.9.1
@@ -148,8 +148,6 @@ class Withdrawn(Item):
     Fix: unregister before the end, or stay, unhealthy, for the poll that sees it.
     """
 
-    id = "withdrawn"
-    title = "Is not offered once it has stopped"
     needs = (Registered,)
 
     def check(self, lab: Lab) -> str:
@@ -158,6 +156,3 @@ class Withdrawn(Item):
             if offers(lab.options):
                 raise FailedError("it has stopped, and the orchestrator still offers it")
         return "the orchestrator stopped offering it before it exited"
-
-
-ITEMS: tuple[type[Item], ...] = (Registered, RegisteredAgain, Drained, Withdrawn)

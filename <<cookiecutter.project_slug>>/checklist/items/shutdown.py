@@ -43,7 +43,9 @@ def terminate(container: Container, event: str) -> float:
 
 
 class StopWithSessions(Item):
-    """SIGTERM closes every open session, all that was accepted comes out, and the exit code is 0.
+    """SIGTERM closes all sessions and loses nothing.
+
+    SIGTERM closes every open session, all that was accepted comes out, and the exit code is 0.
 
     Why: Docker kills a container 10 s after SIGTERM, and whatever it has not sent by then is lost
     to the viewers. https://docs.docker.com/reference/cli/docker/container/stop/
@@ -52,8 +54,6 @@ class StopWithSessions(Item):
     channels and exit within BYOC_SHUTDOWN_GRACE_SECONDS.
     """
 
-    id = "stop-with-sessions"
-    title = "SIGTERM closes all sessions and loses nothing"
     needs = (Ready,)
 
     def check(self, lab: Lab) -> str:
@@ -68,7 +68,9 @@ class StopWithSessions(Item):
 
 
 class StopTwice(Item):
-    """A second signal ends a drain: the open sessions are closed, and lose nothing.
+    """A second signal ends the drain.
+
+    A second signal ends a drain: the open sessions are closed, and lose nothing.
 
     Why: an operator who can't wait for the end of a long drain must not have to kill.
     https://docs.docker.com/reference/compose-file/services/#stop_grace_period
@@ -77,8 +79,6 @@ class StopTwice(Item):
     does.
     """
 
-    id = "stop-twice"
-    title = "A second signal ends the drain"
     needs = (StopWithSessions,)
 
     def check(self, lab: Lab) -> str:
@@ -97,7 +97,9 @@ class StopTwice(Item):
 
 
 class StopWhileLoading(Item):
-    """SIGTERM while the model loads ends the container with exit code 0.
+    """SIGTERM while loading.
+
+    SIGTERM while the model loads ends the container with exit code 0.
 
     Why: a rollout that is taken back stops containers that have never served, and one that can't
     be stopped holds the GPU. https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
@@ -105,8 +107,6 @@ class StopWhileLoading(Item):
     Fix: load the model where a signal can interrupt it: not on the thread that handles signals.
     """
 
-    id = "stop-while-loading"
-    title = "SIGTERM while loading"
     needs = (Ready,)
 
     def check(self, lab: Lab) -> str:
@@ -114,6 +114,3 @@ class StopWhileLoading(Item):
             since = time.monotonic()
             container.process.terminate()
             return f"exit code 0 after {wait_exit(container, since):.1f} s"
-
-
-ITEMS: tuple[type[Item], ...] = (StopWithSessions, StopTwice, StopWhileLoading)

@@ -75,7 +75,9 @@ def startup(lab: Lab) -> Startup:
 
 
 class Ready(Item):
-    """`/health` is ok only after the model has loaded, and a session that comes then is served.
+    """Healthy only when it can serve.
+
+    `/health` is ok only after the model has loaded, and a session that comes then is served.
 
     Why: orchestrators send sessions as soon as the container is healthy, and each one that fails
     costs the orchestrator its reputation. https://github.com/livepeer/go-livepeer/blob/v0.9.1/ai/runner/live_runner.go
@@ -84,8 +86,6 @@ class Ready(Item):
     first session needs.
     """
 
-    id = "ready"
-    title = "Healthy only when it can serve"
     needs = (ReadOnlyRoot,)
     target = "running"
 
@@ -100,7 +100,9 @@ class Ready(Item):
 
 
 class Warm(Item):
-    """The first session after a start is answered about as fast as later ones.
+    """The first session is not slower.
+
+    The first session after a start is answered about as fast as later ones.
 
     Why: a model that compiles, allocates or downloads at its first inference makes the first
     viewer wait, after every restart.
@@ -109,8 +111,6 @@ class Warm(Item):
     Fix: run one real inference in `load`.
     """
 
-    id = "warm"
-    title = "The first session is not slower"
     needs = (Ready,)
 
     def check(self, lab: Lab) -> str:
@@ -124,7 +124,9 @@ class Warm(Item):
 
 
 class Loading(Item):
-    """While the model loads, `/health` says so, `/livez` is ok, and sessions are refused for now.
+    """Loading is visible.
+
+    While the model loads, `/health` says so, `/livez` is ok, and sessions are refused for now.
 
     Why: who can't tell a slow load from a hang kills the container before it has ever served.
     https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/
@@ -133,8 +135,6 @@ class Loading(Item):
     sessions with 503 and Retry-After.
     """
 
-    id = "loading"
-    title = "Loading is visible"
     needs = (Ready,)
 
     def check(self, lab: Lab) -> str:
@@ -151,7 +151,9 @@ class Loading(Item):
 
 
 class WrongSetting(Item):
-    """A wrong setting ends the start with exit code 2 and one line that names the setting.
+    """A wrong setting is refused in one line.
+
+    A wrong setting ends the start with exit code 2 and one line that names the setting.
 
     Why: a container that ignores a typing error serves with a default that nobody chose, and one
     that dies with a traceback makes its operator read code. https://12factor.net/config
@@ -160,8 +162,6 @@ class WrongSetting(Item):
     with 2.
     """
 
-    id = "wrong-setting"
-    title = "A wrong setting is refused in one line"
     needs = (Ready,)
 
     def check(self, lab: Lab) -> str:
@@ -169,7 +169,9 @@ class WrongSetting(Item):
 
 
 class GpuRequired(Item):
-    """Where a GPU is required and there is none, the container does not start.
+    """No start without a GPU that is required.
+
+    Where a GPU is required and there is none, the container does not start.
 
     Why: a model that falls back to the processor registers, takes sessions, and serves them too
     slowly to be paid for. https://github.com/NVIDIA/nvidia-container-toolkit
@@ -177,14 +179,9 @@ class GpuRequired(Item):
     Fix: check for a GPU at the start when BYOC_REQUIRE_GPU is set, and exit with 2.
     """
 
-    id = "gpu-required"
-    title = "No start without a GPU that is required"
     needs = (Ready,)
 
     def check(self, lab: Lab) -> str:
         if GPU.exists():
             raise SkippedError(f"there is a GPU here: {GPU} exists")
         return refuse_to_start(lab, BYOC_REQUIRE_GPU="1")
-
-
-ITEMS: tuple[type[Item], ...] = (Ready, Warm, Loading, WrongSetting, GpuRequired)

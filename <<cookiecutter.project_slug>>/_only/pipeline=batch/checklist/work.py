@@ -9,8 +9,8 @@ import httpx
 
 from .callers import Callers, calling
 from .item import FailedError
-from .lab import ACTIVE, PATIENCE_SECONDS, Lab
-from emulator.container import Container, eventually
+from .lab import ACTIVE, Lab, soon
+from emulator.container import Container
 
 # For a request whose body does not come, the shorter the better here.
 IMPATIENT = {"BYOC_BODY_TIMEOUT_SECONDS": "2"}
@@ -25,10 +25,9 @@ def lasting_sessions(
     """They last until orders are withdrawn: one job each, and then others."""
     with lab.order("wait"), calling(lab.options, container, count, orchestrator) as callers:
         try:
-            eventually(
+            soon(
                 lambda: container.metric(ACTIVE) == count,
                 f"{ACTIVE} of {count}, because so many jobs were sent",
-                PATIENCE_SECONDS,
             )
             yield callers
         finally:

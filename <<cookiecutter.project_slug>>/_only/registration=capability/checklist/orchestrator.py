@@ -7,8 +7,8 @@ from functools import partial
 
 import httpx
 
-from .lab import PATIENCE_SECONDS
-from emulator.container import Container, eventually
+from .lab import PATIENCE_SECONDS, soon
+from emulator.container import Container
 
 # Without a signature, which off-chain orchestrators don't look at (contract §8.2).
 NOBODY = b64encode(json.dumps({"addr": "", "sig": ""}).encode()).decode()
@@ -32,7 +32,7 @@ def clear(options: Namespace) -> None:
         ask("POST", url, headers=headers, content=options.capability).raise_for_status()
         return not offers(options)
 
-    eventually(gone, f"the orchestrator has no {options.capability}", PATIENCE_SECONDS)
+    soon(gone, f"the orchestrator has no {options.capability}")
 
 
 def lose(options: Namespace, container: Container) -> None:

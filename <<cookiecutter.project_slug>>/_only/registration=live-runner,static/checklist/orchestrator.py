@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import httpx
 
-from .lab import PATIENCE_SECONDS
-from emulator.container import DEADLINE_SECONDS, Container, eventually
+from .lab import PATIENCE_SECONDS, soon
+from emulator.container import DEADLINE_SECONDS, Container
 
 
 def offers(options: Namespace) -> bool:
@@ -23,7 +23,7 @@ def offers(options: Namespace) -> bool:
 def clear(options: Namespace) -> None:
     """Until it offers none: one that is gone is not healthy, or not heard of (contract §5)."""
     words = f"the orchestrator stops offering {options.app}, since none runs here"
-    eventually(lambda: not offers(options), words, PATIENCE_SECONDS)
+    soon(lambda: not offers(options), words)
 
 
 def lose(options: Namespace, container: Container) -> None:
