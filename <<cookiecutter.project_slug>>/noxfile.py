@@ -1,4 +1,4 @@
-"""`uv run nox` lints and tests; `uv run nox -s image`, `soak` and the like do one thing."""
+"""`uv run nox` lints and tests; `uv run nox -s checklist`, `soak` and the like do one thing."""
 
 import os
 from pathlib import Path
@@ -31,11 +31,22 @@ def lint(session: nox.Session) -> None:
     session.run("mypy")
 
 
+def build(session: nox.Session, *options: str) -> None:
+    command = ["docker", "build", f"--tag={IMAGE}", *options, "."]
+    session.run(*command, env=os.environ | {"DOCKER_BUILDKIT": "1"})
+
+
 @nox.session
 def image(session: nox.Session) -> None:
     """`-- --build-arg WEIGHTS=layer` and the like go to docker build."""
-    command = ["docker", "build", f"--tag={IMAGE}", *session.posargs, "."]
-    session.run(*command, env=os.environ | {"DOCKER_BUILDKIT": "1"})
+    build(session, *session.posargs)
+
+
+@nox.session
+def checklist(session: nox.Session) -> None:
+    """Build the image, and go through the production checklist; `-- --quick` takes a minute."""
+    build(session)
+    session.run("python", "-m", "checklist", "--image", IMAGE, *session.posargs)
 
 
 @nox.session

@@ -11,6 +11,7 @@ import pytest
 
 from harness import OPTIONS, bake
 from image.engine import Container, Image, Start, build, container, docker, run
+from image.runner import Runner
 
 NO_ENGINE = "NO DOCKER ENGINE ANSWERS: no image was built, run or stopped"
 
@@ -109,3 +110,13 @@ def start(image: Image, tmp_path: Path) -> Start:
     tmp_path.chmod(0o755)
     mounts = (f"--volume={models}:/test/models.py:ro", f"--volume={tmp_path}:/gate:ro")
     return partial(container, image.tag, *mounts, PYTHONPATH="/test", BYOC_CAPACITY="2")
+
+
+@pytest.fixture
+def runner(image: Image, tmp_path: Path) -> Iterator[Runner]:
+    """For the workflows of a repository; what they build is there already."""
+    created = Runner(image, tmp_path)
+    name = created.image()
+    docker("tag", image.tag, name)
+    yield created
+    docker("image", "rm", name)

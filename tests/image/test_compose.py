@@ -6,7 +6,6 @@ name, port, secret and files.
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 import time
@@ -21,7 +20,7 @@ import pytest
 
 from compose import compose_or_skip
 from image.engine import DEADLINE_SECONDS, Container, Image, build, eventually
-from programs.suites import ORCHESTRATOR, TRICKLE, layers
+from image.runner import lay_orchestrator
 
 COMMAND_SECONDS = 120
 CLIP_FRAMES = 132
@@ -130,15 +129,6 @@ def standin(tag: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     done = build(folder, f"{tag}:standin")
     assert done.returncode == 0, done.stdout
     return f"{tag}:standin"
-
-
-def lay_orchestrator(image: Image, folder: Path) -> None:
-    """The one for the registration of this image, and what it takes from the emulator."""
-    for layer in layers(ORCHESTRATOR, image.answers):
-        shutil.copytree(layer / "orchestrator", folder / "orchestrator", dirs_exist_ok=True)
-    shutil.copytree(image.root / "emulator", folder / "emulator")
-    for name in ("trickle.py", "listener.py"):
-        shutil.copy(TRICKLE / name, folder / "emulator")
 
 
 @contextmanager

@@ -170,6 +170,24 @@ def test_orchestrator_is_started_as_its_code_says(repositories: list[Repository]
         assert orchestrator.get("volumes", []) == (mounted if registration == "static" else [])
 
 
+def test_checklist_is_tried_with_the_same_orchestrator(repositories: list[Repository]) -> None:
+    """But at addresses of the machine that both run on."""
+    for repository in repositories:
+        _, orchestrator = services(repository)
+        (job,) = load(repository.root / ".github/workflows/checklist.yml")["jobs"].values()
+        scripts = [step.get("run", "") for step in job["steps"]]
+        (script,) = (text for text in scripts if "docker run" in text)
+        words = script.partition("docker run ")[2].partition("\ncurl ")[0].split()
+        command = words[words.index(orchestrator["image"]) + 1 :]
+        moved = {"httpAddr": "127.0.0.1:8935", "serviceAddr": "127.0.0.1:8935"}
+        if repository.answers["registration"] != "capability":
+            moved["liveRunnerAddr"] = "https://127.0.0.1:8935"
+        if repository.answers["registration"] == "static":
+            moved["liveRunnerConfig"] = "/run/secrets/runners.json"
+        told = flags({"command": [word for word in command if word != "\\"]})
+        assert told == flags(orchestrator) | moved
+
+
 def test_flags_and_the_version_exist(files: list[Path]) -> None:
     for path in files:
         for name, service in load(path)["services"].items():
