@@ -89,6 +89,14 @@ def test_image_is_published_after_the_checklist(repositories: list[Repository]) 
         )
 
 
+def test_reports_are_kept_when_the_checklist_fails(repositories: list[Repository]) -> None:
+    for repository in repositories:
+        (job,) = load(repository.root / ".github/workflows/checklist.yml")["jobs"].values()
+        conditions = [step.get("if", "") for step in job["steps"] if "report" in str(step)]
+        told = "${{ !cancelled() && steps.checklist.outcome != 'skipped' }}"
+        assert conditions == [told, told]
+
+
 def test_lock_file_must_be_there_and_new(workflows: list[Path]) -> None:
     """Before anything is made of it."""
     for path in workflows:
