@@ -19,7 +19,7 @@ from load_test.traffic import LIMIT_MS, Traffic
 from load_test.words import percent, size
 
 QUICK_SECONDS, FULL_SECONDS = 2, 20
-QUICK_LIMIT_MS = 60_000  # what comes at all is in time
+UNJUDGED = Objectives(limit_ms=60_000, on_time_share=0)
 
 
 @cache
@@ -34,7 +34,7 @@ def measure(lab: Lab) -> Report:
         | {
             "url": jobs,
             "orchestrator": None,
-            "objectives": Objectives(limit_ms=QUICK_LIMIT_MS if lab.quick else LIMIT_MS),
+            "objectives": UNJUDGED if lab.quick else Objectives(limit_ms=LIMIT_MS),
             "sessions": lab.capacity,
             "most": lab.capacity,
             "seconds": QUICK_SECONDS if lab.quick else FULL_SECONDS,
