@@ -3,28 +3,34 @@
 import random
 import socket
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+
+from breaking import (
+    Broken,
+    Result,
+    examine,
+    examined,
+    findings,
+    require_that_only_its_item_fails,
+    run_checklist,
+)
 from catalogue import CATALOGUE
-from checklist.items.registration import ITEMS
+from checklist.items import ALL
 from checklist.report import Verdict
+from harness import ANSWERS
 from told import run_told_orchestrator
 
-from breaking import Broken, examine, expected, findings, run_checklist
-from harness import ANSWERS
-
-AT_ONCE = 3  # most of their time is spent waiting
 SECRET = "orch-secret"
 ONLY = "--only=registration"
-PASSED: dict[str, Verdict] = dict.fromkeys((item.id for item in ITEMS), "passed")
+ITEMS = [item.id for item in ALL if item.module() == "registration"]
+PASSED: dict[str, Verdict] = dict.fromkeys(ITEMS, "passed")
 HERE = [each for each in CATALOGUE if each.pipeline in ("", ANSWERS["pipeline"])]
 # Below those that the kernel gives to whoever asks for any.
 PORTS = range(20_000, 30_000, 2)
-
-type Run = tuple[Path, Future[tuple[int, str]]]
 
 
 def two_ports() -> int:
@@ -55,7 +61,7 @@ def verdicts(folder: Path) -> dict[str, Verdict]:
     return {item: verdict for item, verdict in findings(folder).items() if item in PASSED}
 
 
-def examine_there(broken: Broken, folder: Path) -> tuple[int, str]:
+def examine_there(broken: Broken, folder: Path) -> Result:
     """At an orchestrator of its own."""
     folder.mkdir()
     with orchestrator(folder) as way:
@@ -63,13 +69,14 @@ def examine_there(broken: Broken, folder: Path) -> tuple[int, str]:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Run]]:
-    folder = tmp_path_factory.mktemp("broken")
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield [
-            (folder / str(number), pool.submit(examine_there, broken, folder / str(number)))
-            for number, broken in enumerate(HERE)
-        ]
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("broken")
+
+
+@pytest.fixture(scope="module")
+def runs(folder: Path, request: pytest.FixtureRequest) -> Iterator[dict[int, Future[Result]]]:
+    with examined(HERE, folder, request.session, examine_there) as runs:
+        yield runs
 
 
 def test_a_container_that_an_orchestrator_comes_to_know(tmp_path: Path) -> None:
@@ -95,14 +102,8 @@ def test_an_orchestrator_that_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", range(len(HERE)), ids=[each.name for each in HERE])
-def test_exactly_its_item_fails(number: int, runs: list[Run]) -> None:
-    folder, run = runs[number]
-    code, words = run.result()
-    assert code == 1, words
-    failing = expected(HERE[number].item)
-    found = findings(folder)
-    assert {item: found[item] for item in failing} == failing, words
-    assert {found[item] for item in found.keys() - failing} <= {"passed", "skipped"}, words
+def test_exactly_its_item_fails(number: int, folder: Path, runs: dict[int, Future[Result]]) -> None:
+    require_that_only_its_item_fails(HERE[number], folder / str(number), runs[number].result())
 
 
 def test_every_item_has_one() -> None:

@@ -4,10 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+import pytest
 
 from checklist.items import ALL
 from checklist.report import Report, Verdict
@@ -15,6 +19,7 @@ from emulator.container import DEADLINE_SECONDS
 from harness import ROOT
 
 SUITE = Path(__file__).parent
+AT_ONCE = 3  # most of their time is spent waiting
 NEEDED = ("checklist", "emulator", "load_test", "src", "tests")
 
 
@@ -94,3 +99,36 @@ def examine(broken: Broken, folder: Path, *options: str) -> tuple[int, str]:
     broken.put_into(folder / "repository")
     only = [f"--only={item}" for item in (broken.item, *dependents(broken.item))]
     return run_checklist(folder, *only, *broken.options, *options, root=folder / "repository")
+
+
+type Result = tuple[int, str]
+
+
+@contextmanager
+def examined(
+    catalogue: Sequence[Broken],
+    folder: Path,
+    session: pytest.Session,
+    call: Callable[[Broken, Path], Result] = examine,
+) -> Iterator[dict[int, Future[Result]]]:
+    """By their numbers, those whose tests were chosen; each has the folder of its number."""
+    chosen = [
+        item.callspec
+        for item in session.items
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+    ]
+    numbers = {spec.params["number"] for spec in chosen if "number" in spec.params}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {
+            number: pool.submit(call, catalogue[number], folder / str(number)) for number in numbers
+        }
+
+
+def require_that_only_its_item_fails(broken: Broken, folder: Path, result: Result) -> None:
+    """And that what needs it is blocked, and all else passed or was skipped."""
+    code, words = result
+    assert code == 1, words
+    failing = expected(broken.item)
+    found = findings(folder)
+    assert {item: found[item] for item in failing} == failing, words
+    assert {found[item] for item in found.keys() - failing} <= {"passed", "skipped"}, words

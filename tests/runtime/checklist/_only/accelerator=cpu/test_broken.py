@@ -2,20 +2,17 @@
 
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from breaking import dependents, examine, expected, findings
+from breaking import Result, examined, require_that_only_its_item_fails
 from catalogue import HERE
 from checklist.items import ALL
 
-AT_ONCE = 3  # most of their time is spent waiting
 # They look at an image, or at an orchestrator.
 ELSEWHERE = ("image", "registration")
-
-type Runs = dict[int, Future[tuple[int, str]]]
 
 
 @pytest.fixture(scope="module")
@@ -24,28 +21,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def runs(folder: Path, request: pytest.FixtureRequest) -> Iterator[Runs]:
-    """Of those whose tests were chosen."""
-    chosen = [item.callspec for item in request.session.items if hasattr(item, "callspec")]
-    numbers = {spec.params["number"] for spec in chosen if "number" in spec.params}
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield {
-            number: pool.submit(examine, HERE[number], folder / str(number)) for number in numbers
-        }
+def runs(folder: Path, request: pytest.FixtureRequest) -> Iterator[dict[int, Future[Result]]]:
+    with examined(HERE, folder, request.session) as runs:
+        yield runs
 
 
 @pytest.mark.parametrize("number", range(len(HERE)), ids=[each.name for each in HERE])
-def test_exactly_its_item_fails(number: int, folder: Path, runs: Runs) -> None:
+def test_exactly_its_item_fails(number: int, folder: Path, runs: dict[int, Future[Result]]) -> None:
     broken = HERE[number]
     if broken.needs and not shutil.which(broken.needs):
         pytest.skip(f"{broken.needs} is not on the path")
-    code, words = runs[number].result()
-    assert code == 1, words
-    found = findings(folder / str(number))
-    verdicts = {item: found[item] for item in (broken.item, *dependents(broken.item))}
-    assert verdicts == expected(broken.item), words
-    others = {verdict for item, verdict in found.items() if item not in verdicts}
-    assert others <= {"passed", "skipped"}, words
+    require_that_only_its_item_fails(broken, folder / str(number), runs[number].result())
 
 
 def test_every_item_has_one() -> None:
