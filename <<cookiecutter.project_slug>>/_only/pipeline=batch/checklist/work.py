@@ -12,6 +12,7 @@ from .item import FailedError
 from .lab import ACTIVE, Lab, soon
 from emulator.container import Container
 
+REFUSE_SECONDS = 10  # at most, or it is no refusal
 # For a request whose body does not come, the shorter the better here.
 IMPATIENT = {"BYOC_BODY_TIMEOUT_SECONDS": "2"}
 ROUNDS = 20
@@ -36,7 +37,7 @@ def lasting_sessions(
 
 def one_more(container: Container) -> httpx.Response:
     """The answer to who sends another job."""
-    return container.jobs.post("/run", json={})
+    return container.jobs.post("/run", json={}, timeout=REFUSE_SECONDS)
 
 
 @contextmanager

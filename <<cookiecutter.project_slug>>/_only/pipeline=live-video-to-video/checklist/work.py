@@ -12,6 +12,7 @@ from .item import FailedError, SkippedError
 from .lab import Lab
 from emulator.container import Container
 
+REFUSE_SECONDS = 10  # at most, or it is no refusal
 # For a session that nobody sends anything to, the shorter the better here.
 IMPATIENT = {"BYOC_SESSION_IDLE_SECONDS": "2"}
 MORE = 30  # frames show that a session goes on: fewer may have been on their way
@@ -33,7 +34,8 @@ def lasting_sessions(
 def one_more(container: Container, source: str = NOWHERE) -> httpx.Response:
     """The answer to who asks for another session, which reads from that address."""
     headers = {"X-Stream-Id": "one-more"}
-    return container.jobs.post("/stream/start", json={"subscribe_url": source}, headers=headers)
+    body = {"subscribe_url": source}
+    return container.jobs.post("/stream/start", json=body, headers=headers, timeout=REFUSE_SECONDS)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ IN_BATCH = '        if request.content_type.startswith("image/"):\n'
 IN_LIVE = "        if self._frames % MEASURED_FRAMES == 0:\n"
 HEALTH = "    async def _get_health(self, request: Request) -> Response:\n"
 ADMIT = "        if len(self._open) >= self._capacity:\n            raise"
+KEEP = "            if len(self._open) < self._capacity:\n"
 ONCE_SLOW = """
         if "slow" not in globals():
             import time
@@ -17,9 +18,11 @@ ONCE_SLOW = """
 """
 # A thread of the model's process answers on a socket that only this container knows.
 ASK_MODEL = """
-        with contextlib.suppress({errors}):
-            reader, _ = await asyncio.open_unix_connection(f"\\0{{os.getpid()}}")
-            await reader.read()
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as door:
+            loop = asyncio.get_running_loop()
+            door.setblocking(False)
+            await loop.sock_connect(door, f"\\0{{os.getpid()}}")
+            await loop.sock_recv(door, 1)
             {then}
 """
 MODEL_ANSWERS = Change(
@@ -136,8 +139,8 @@ CATALOGUE = [
         [
             Change(
                 f"{SRC}/lifecycle.py",
-                "        self._sessions.stop()\n",
-                '        self._sessions.cut(JobError("cancelled", "the end"))\n',
+                "reserve = ANSWER_SECONDS + WORKER_SECONDS + SERVER_SECONDS",
+                "reserve = 600",
             )
         ],
     ),
@@ -189,9 +192,7 @@ CATALOGUE = [
         "health-with-lock",
         "a thread of the model's process answers",
         [
-            *health(
-                ASK_MODEL.format(errors="OSError", then="pass"), "import contextlib\nimport os\n"
-            ),
+            *health(ASK_MODEL.format(then="pass"), "import contextlib\nimport os\n"),
             MODEL_ANSWERS,
         ],
     ),
@@ -199,9 +200,7 @@ CATALOGUE = [
         "health-off-inference",
         "the model's process answers",
         [
-            *health(
-                ASK_MODEL.format(errors="OSError", then="pass"), "import contextlib\nimport os\n"
-            ),
+            *health(ASK_MODEL.format(then="pass"), "import contextlib\nimport os\n"),
             MODEL_ANSWERS,
         ],
     ),
@@ -210,7 +209,7 @@ CATALOGUE = [
         "it is as healthy as the model's process",
         [
             *health(
-                ASK_MODEL.format(errors="OSError", then="return self._health.response()")
+                ASK_MODEL.format(then="return self._health.response()")
                 + "        return Response(status_code=503)\n",
                 "import contextlib\nimport os\n",
             ),
@@ -268,15 +267,27 @@ CATALOGUE = [
     ),
     Broken(
         "capacity",
-        "a session that has ended keeps its place",
+        "where all places are taken they stay so",
         [
             Change(
                 f"{SRC}/sessions.py",
                 "            self._open.discard(session)\n",
-                "            pass\n",
+                KEEP + "                self._open.discard(session)\n",
             )
         ],
         BATCH,
+    ),
+    Broken(
+        "capacity",
+        "where all places are taken they stay so",
+        [
+            Change(
+                f"{SRC}/sessions.py",
+                "            del self._open[session.id]\n",
+                KEEP + "                del self._open[session.id]\n",
+            )
+        ],
+        LIVE,
     ),
     Broken(
         "retry-after",
