@@ -19,16 +19,16 @@ from checklist.items import ALL
 print(json.dumps({item.id: [need.id for need in item.needs] for item in ALL}))
 """
 OF_IMAGE = """
-from checklist.items import image
-print(*(item.id for item in image.ITEMS))
+from checklist.items import ALL
+print(*(item.id for item in ALL if item.module() == "image"))
 """
 
 
-def python(root: Path, *arguments: str, path: str = "") -> str:
-    """What Python prints in the repository's environment; `path` is searched for programs first."""
+def run_there(root: Path, *command: str, path: str = "") -> str:
+    """What a command prints in the repository; `path` is searched for programs first."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OWN)}
     done = subprocess.run(
-        ["uv", "run", "--quiet", "python", *arguments],
+        command,
         cwd=root,
         env=inherited | {"PATH": os.pathsep.join(filter(None, [path, inherited["PATH"]]))},
         capture_output=True,
@@ -38,6 +38,11 @@ def python(root: Path, *arguments: str, path: str = "") -> str:
     )
     assert done.returncode in (0, 1), done.stdout + done.stderr
     return done.stdout
+
+
+def python(root: Path, *arguments: str, path: str = "") -> str:
+    """What Python prints in the repository's environment."""
+    return run_there(root, "uv", "run", "--quiet", "python", *arguments, path=path)
 
 
 def check(root: Path, tag: str, *only: str, path: str = "") -> list[dict[str, Any]]:
