@@ -23,7 +23,10 @@ TEXTS: list[str] = [
     name for name, value in CONTEXT.items() if isinstance(value, str) and name[0] != "_"
 ]
 # What a program consists of. Combinations that have these bytes in common are one program.
-PROGRAM = ("src/", "emulator/", "load_test/", "tests/", "pyproject.toml", "noxfile.py")
+PROGRAM = (
+    *("src/", "checklist/", "emulator/", "load_test/", "reporting/", "tests/"),
+    *("pyproject.toml", "noxfile.py"),
+)
 
 type Answers = dict[str, str]
 

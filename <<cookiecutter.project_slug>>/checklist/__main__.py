@@ -19,7 +19,7 @@ from .report import Report
 from .runner import EXIT_CODES, choose, conclude, run
 from .summary import markdown
 from .terminal import Progress, explain, listing
-from load_test.files import write
+from reporting.files import write
 
 NOT_TESTED, INTERRUPTED = 2, 130
 
@@ -81,15 +81,14 @@ def run_all(options: Namespace, folder: Path, words: str) -> Report:
     )
     conclude(report, finished=False)
     since = time.monotonic()
-    chosen = choose(ALL, options.only)
-    with Lab(options, folder) as lab, Progress(report, chosen, options.report) as progress:
+    chosen, order = choose(ALL, options.only), [item.id for item in ALL]
+    with Lab(options, folder) as lab, Progress(report, len(chosen), options.report) as progress:
         for finding in run(chosen, lab, progress.begin):
-            report.items.append(finding)
+            report.items = sorted([*report.items, finding], key=lambda item: order.index(item.id))
             report.seconds = round(time.monotonic() - since, 1)
             conclude(report, finished=len(report.items) == len(chosen))
-            forms = {"json": report.model_dump_json(indent=1), "html": render(report)}
-            write(options.report, {**forms, "md": markdown(report)})
-            progress.end()
+            write(options.report, report, html=render(report), md=markdown(report))
+            progress.end(finding)
     return report
 
 

@@ -1,10 +1,10 @@
 """Callers of a container while an item is checked: the load test's sessions, on a thread."""
 
 import asyncio
-import threading
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from threading import Event, Thread
 
 from .lab import PATIENCE_SECONDS, soon
 from emulator.container import Container
@@ -13,17 +13,13 @@ from load_test.traffic import Session, Traffic
 
 
 class Callers:
-    """Sessions that are open from the start until `end`; then `traces` has what they met."""
+    """Sessions that are open until `end`; then `traces` has what they met."""
 
     def __init__(self, options: Namespace, count: int) -> None:
         self.sessions: Sequence[Session] = ()
         self.traces: list[Trace] = []
-        self._options = options
-        self._count = count
-        self._begun, self._failure = threading.Event(), ""
-        self._thread = threading.Thread(target=self._work, name="callers", daemon=True)
-
-    def start(self) -> None:
+        self._begun, self._failure = Event(), ""
+        self._thread = Thread(target=self._work, args=(options, count), name="callers", daemon=True)
         self._thread.start()
         self._begun.wait(PATIENCE_SECONDS)
 
@@ -34,38 +30,33 @@ class Callers:
             "an answer to each session",
         )
 
-    def end(self) -> list[Trace]:
+    def end(self) -> None:
         """Ends what is open, and waits until all that was sent has come out."""
         for session in self.sessions:
             with suppress(RuntimeError):  # all have ended, and the loop with them
                 self._loop.call_soon_threadsafe(session.end)
-        return self.join()
-
-    def join(self) -> list[Trace]:
-        """Waits until the sessions have ended."""
         self._thread.join(PATIENCE_SECONDS)
         assert not self._thread.is_alive(), f"sessions are still open after {PATIENCE_SECONDS} s"
         assert not self._failure, self._failure
-        return self.traces
 
     @property
     def troubles(self) -> list[str]:
         """What the sessions met so far."""
-        found = [[*each.trace.refused, *each.trace.errors] for each in self.sessions]
-        return [words for each in found for words in each]
+        traces = [session.trace for session in self.sessions]
+        return [words for trace in traces for words in (*trace.refused, *trace.errors)]
 
-    def _work(self) -> None:
+    def _work(self, options: Namespace, count: int) -> None:
         try:
-            asyncio.run(self._call())
+            asyncio.run(self._call(options, count))
         except Exception as error:
             self._failure = repr(error)
         finally:
             self._begun.set()
 
-    async def _call(self) -> None:
+    async def _call(self, options: Namespace, count: int) -> None:
         self._loop = loop = asyncio.get_running_loop()
-        async with Traffic(self._options) as traffic:
-            self.sessions = await traffic.prepare(self._count)
+        async with Traffic(options) as traffic:
+            self.sessions = await traffic.prepare(count)
             tasks = [asyncio.create_task(session.run()) for session in self.sessions]
             begin = loop.time()
             self._begun.set()
@@ -78,10 +69,8 @@ def calling(
     options: Namespace, container: Container, count: int, orchestrator: str | None = None
 ) -> Iterator[Callers]:
     """So many, through the orchestrator if one is given; ended at the end, if not before."""
-    url = str(container.jobs.base_url).rstrip("/")
-    way = {"url": url, "orchestrator": orchestrator}
-    callers = Callers(Namespace(**{**vars(options), **way}), count)
-    callers.start()
+    way = {"url": str(container.jobs.base_url).rstrip("/"), "orchestrator": orchestrator}
+    callers = Callers(Namespace(**vars(options) | way), count)
     try:
         yield callers
     finally:

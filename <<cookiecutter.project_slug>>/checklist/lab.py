@@ -12,7 +12,6 @@ import httpx
 
 from emulator.asking import bearer
 from emulator.container import DEADLINE_SECONDS, PACKAGE, Container, eventually, run_container
-from load_test.scraper import Scraper, repeating
 
 FAULTY = Path(__file__).with_name("faulty").resolve()
 FAULTY_MODEL, FAULTY_FOLDER = "checklist.faulty.model:Model", "/mnt/checklist/faulty"
@@ -20,7 +19,6 @@ MODEL = f"{PACKAGE}.model:Model"
 PATIENCE_SECONDS = 60  # for what must come, however busy the machine is
 KILL_SECONDS = 10  # from SIGTERM to SIGKILL
 FREE_SECONDS = 15  # for sessions to end
-POLL_PAUSE_SECONDS = 0.1
 ACTIVE = "byoc_sessions_active"
 
 
@@ -120,9 +118,14 @@ class Lab:
             file.unlink(missing_ok=True)
 
 
-def soon[T](get: Callable[[], T], what: str) -> T:
-    """The first true value of `get`, within PATIENCE_SECONDS."""
-    return eventually(get, what, PATIENCE_SECONDS)
+def soon[T](get: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:
+    """The first true value of `get`."""
+    return eventually(get, what, seconds)
+
+
+def total(container: Container, name: str) -> float:
+    """Of that metric, which is 0 as long as nothing was counted."""
+    return container.metric(name) or 0
 
 
 def is_free(container: Container) -> bool:
@@ -131,12 +134,3 @@ def is_free(container: Container) -> bool:
         eventually(lambda: not container.metric(ACTIVE), "no session", FREE_SECONDS)
         return container.ops.get("/health").status_code == 200
     return False
-
-
-@contextmanager
-def health_polls(container: Container, fewest: int) -> Iterator[Scraper]:
-    """Polls of `/health` as orchestrators make them, only more often; at least so many of them."""
-    scraper = Scraper(str(container.ops.base_url))
-    with repeating("health", scraper.poll, POLL_PAUSE_SECONDS):
-        yield scraper
-        soon(lambda: len(scraper.polls) > fewest, "polls of /health")

@@ -1,4 +1,4 @@
-"""The report as one page of HTML that needs nothing else: no script, no font, no network."""
+"""The report as one page of HTML, in the load test's style."""
 
 from pathlib import Path
 
@@ -6,11 +6,10 @@ from markupsafe import Markup
 
 from . import words
 from .report import Report
-from load_test.page import template
+from reporting.page import template
 
 
 def render(report: Report) -> str:
-    """In the load test's style."""
     return template(Path(__file__).parent).render(report=report, words=words, code=code)
 
 

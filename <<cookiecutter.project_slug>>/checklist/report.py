@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime
 
-from load_test.report import Part, means
+from reporting.parts import Part, means
 
 type Verdict = Literal["passed", "failed", "blocked", "skipped", "not tested"]
 type Outcome = Literal["passed", "failed", "not tested", "unfinished"]
@@ -44,7 +44,7 @@ class Report(Part):
     quick: bool = means("Whether the load was short, and no latency was judged.")
     capacity: int = means("The sessions at once that were tested for.")
     only: list[str] = means("What was asked for with `--only`; all if nothing was.", [])
-    items: list[Finding] = means("In the order in which they ran.", [])
+    items: list[Finding] = means("In the order of the production checklist.", [])
     outcome: Outcome = means(
         "Failed: an item failed. Not tested: none failed, and one could not be tested. Passed: all "
         "others passed or were skipped with a reason. Unfinished: items are still to be run.",

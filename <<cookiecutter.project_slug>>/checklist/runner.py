@@ -1,4 +1,4 @@
-"""Runs the items in their order, and finds what each comes to."""
+"""Runs the items, each after what it needs, and finds what each comes to."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,20 +23,22 @@ IMAGE = "it needs an image: see --image"
 
 
 def choose(items: Sequence[type[Item]], only: Sequence[str]) -> list[type[Item]]:
-    """All, or those asked for, with what they need; in the order of all."""
-    chosen = [item for item in items if not only or {item.id, item.module()} & {*only}]
-    for item in chosen:
-        chosen += [need for need in item.needs if need not in chosen]
-    return [item for item in items if item in chosen]
+    """All, or those asked for, in their order, but each after what it needs."""
+    asked_for = [item for item in items if not only or {item.id, item.module()} & {*only}]
+    return [*dict.fromkeys(each for item in asked_for for each in with_needs(item))]
 
 
-def run(
-    items: Sequence[type[Item]], lab: Lab, begin: Callable[[type[Item]], None]
-) -> Iterator[Finding]:
-    """One after the other. `begin` is called with each item before it is checked."""
+def with_needs(item: type[Item]) -> Iterator[type[Item]]:
+    for need in item.needs:
+        yield from with_needs(need)
+    yield item
+
+
+def run(items: Sequence[type[Item]], lab: Lab, begin: Callable[[str], None]) -> Iterator[Finding]:
+    """One after the other. `begin` is called with the title of each before it is checked."""
     found: dict[str, Verdict] = {}
     for item in items:
-        begin(item)
+        begin(item.texts.title)
         started = time.monotonic()
         verdict, words = examine(item, lab, found)
         found[item.id] = verdict

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from . import words
 from .report import Finding, Report
-from load_test.summary import MOST_CHARACTERS, escape, plain
+from reporting.markdown import MOST_CHARACTERS, escape, plain
 
 MOST_BYTES = 900_000  # GitHub takes 1 MiB
 MOST_IN_A_CELL = 200  # characters: of what failed more is told above the table

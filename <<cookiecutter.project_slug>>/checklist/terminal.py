@@ -1,7 +1,7 @@
 """What is shown meanwhile: a table that grows, or a line for each item if there is no terminal."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .item import Item
-from .report import Report
+from .report import Finding, Report
 from .words import MARKS
 
 CONSOLE = Console(highlight=False)
@@ -22,9 +22,9 @@ STYLES, OTHER = {"passed": "green", "failed": "red", "skipped": "dim"}, "yellow"
 class Progress:
     """Shows `report` as it grows, and in the end what to do, and where the report's files are."""
 
-    def __init__(self, report: Report, items: Sequence[type[Item]], folder: Path) -> None:
-        self._report, self._items, self._folder = report, items, folder
-        self._now, self._since = "", time.monotonic()
+    def __init__(self, report: Report, number: int, folder: Path) -> None:
+        self._report, self._number, self._folder = report, number, folder
+        self._now, self._since, self._group = "", time.monotonic(), ""
         self._live = Live(console=CONSOLE, get_renderable=self._running, transient=True)
 
     def __enter__(self) -> Self:
@@ -42,26 +42,26 @@ class Progress:
         if self._report.items:
             say(f"The report: {self._folder / 'report.html'}", whole=True)
 
-    def begin(self, item: type[Item]) -> None:
-        """This one is checked now."""
-        self._now, self._since = bare(item.texts.title), time.monotonic()
+    def begin(self, title: str) -> None:
+        """The item of this title is checked now."""
+        self._now, self._since = bare(title), time.monotonic()
         self._live.refresh()
 
-    def end(self) -> None:
-        """The item has ended, and is the report's last one."""
+    def end(self, found: Finding) -> None:
+        """The item has ended."""
         self._now = ""
-        *before, last = self._report.items
-        mark, took = MARKS[last.verdict], f"{last.seconds:.1f} s"
+        mark, took = MARKS[found.verdict], f"{found.seconds:.1f} s"
         if not CONSOLE.is_terminal:
-            say(f"{mark:{WIDTH}}  {last.id:24} {took:>8}  {last.words}", whole=True)
+            say(f"{mark:{WIDTH}}  {found.id:24} {took:>8}  {found.words}", whole=True)
             return
-        if not before or before[-1].group != last.group:
-            say(f"\n{last.group}", "bold")
-        words = Text.assemble(f"{bare(last.title)}  ", (f"{last.id}\n{last.words}", "dim"))
-        CONSOLE.print(row(Text(mark, STYLES.get(last.verdict, OTHER)), words, took))
+        if self._group != found.group:
+            self._group = found.group
+            say(f"\n{found.group}", "bold")
+        words = Text.assemble(f"{bare(found.title)}  ", (f"{found.id}\n{found.words}", "dim"))
+        CONSOLE.print(row(Text(mark, STYLES.get(found.verdict, OTHER)), words, took))
 
     def _running(self) -> Table:
-        number = f"{len(self._report.items) + 1} of {len(self._items)}"
+        number = f"{len(self._report.items) + 1} of {self._number}"
         took = f"{time.monotonic() - self._since:.0f} s"
         return row(Text(number), Text(self._now), took) if self._now else Table.grid()
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from .report import Finding, Report, Verdict
-from load_test.words import count
+from reporting.words import count
 
 MARKS: dict[Verdict, str] = {
     "passed": "● passed",

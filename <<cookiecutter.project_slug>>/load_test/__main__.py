@@ -14,7 +14,7 @@ from .report import Report
 from .run import run
 from .search import exit_code
 from .target import ended, open_target
-from .traffic import SampleError, Traffic
+from .traffic import Traffic
 from emulator.asking import CallError
 from emulator.container import StartError
 
@@ -38,7 +38,7 @@ def main() -> int:
         return fail(ended(error))
     except HTTPError as error:
         return fail(f"the container's ops port can't be asked at {options.ops}, see --ops: {error}")
-    except (CallError, LoadTestError, OSError, SampleError) as error:
+    except (CallError, LoadTestError, OSError) as error:
         return fail(str(error))
     return exit_code(report)
 

@@ -3,7 +3,8 @@
 from .judge import LATE_GENERATOR
 from .report import Level, Limit, Report
 from .search import bracket, fit, outcome, recommended
-from .words import SENDER, Unit, count, percent, size
+from .words import SENDER, Unit
+from reporting.words import count, percent, size
 
 BINDS = {"capacity": "the container's own capacity binds", "errors": "errors bind"}
 CURES: dict[Limit, str] = {

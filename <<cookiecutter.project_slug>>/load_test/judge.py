@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from .report import Frames, Health, Limit, Memory, Objectives, Verdict
-from .words import SENDER, Unit, count, percent, size
+from .words import SENDER, Unit
+from reporting.words import count, percent, size
 
 LATE_GENERATOR = 0.01  # of a level: when the load test itself is late for longer, it says nothing
 OUT_OF_MEMORY = "out_of_memory"

@@ -1,16 +1,15 @@
-"""The report as one page of HTML that needs nothing else: no script, no font, no network."""
+"""The report as one page of HTML, with plots."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
-
 from . import plot, words
 from .plot import Plot, Row
 from .report import Level, Memory, Report
+from reporting.page import template
+from reporting.words import count, percent, size
 
-FOLDER = Path(__file__).parent
 MOST_POINTS = 120  # of a timeline
 FAR = 4  # a limit that is so many times above what was used is told in words
 ABOVE, BELOW = -6, 16  # a label and its line
@@ -22,9 +21,10 @@ type Lines = Mapping[str, Values]
 def render(report: Report) -> str:
     """Below 300 kB, whatever the report holds."""
     level = chosen(report)
-    return template(FOLDER).render(
+    return template(Path(__file__).parent).render(
         report=report,
         words=words,
+        count=count,
         plot=plot,
         level=level,
         levels=[words.cells(each) for each in report.levels],
@@ -33,17 +33,6 @@ def render(report: Report) -> str:
         sender=words.SENDER["job" if report.age_by == "answer" else "frame"],
         schema=Report.model_json_schema(),
     )
-
-
-def template(folder: Path) -> Template:
-    """The `page.html` there, which has the look of `base.html` here."""
-    environment = Environment(
-        autoescape=True,
-        loader=FileSystemLoader([folder, FOLDER]),
-        trim_blocks=True,
-        undefined=StrictUndefined,
-    )
-    return environment.get_template("page.html")
 
 
 def chosen(report: Report) -> Level | None:
@@ -99,17 +88,17 @@ def on_time(rows: list[Row], shares: Values, report: Report) -> Plot:
     lines, least = {"share": shares}, report.objectives.on_time_share
     lowest = min([least, *known(lines)])
     up = plot.linear(max(low for low in (0, 0.5, 0.8, 0.9) if low < lowest or not low), 1)
-    limits = [(least, f"objective {words.percent(least)}", BELOW)]
-    return Plot("On time", words.percent, rows, lines, up, limits)
+    limits = [(least, f"objective {percent(least)}", BELOW)]
+    return Plot("On time", percent, rows, lines, up, limits)
 
 
 def memory(rows: list[Row], lines: Lines, told: Memory, report: Report) -> Plot:
     highest, fits = max([2**20, *known(lines)]), told.fits_bytes or 0
     free, far = report.objectives.headroom, fits > FAR * highest
-    label = "far above" if far else f"{words.percent(free)} is kept free"
-    limits = [(fits, f"{words.size(fits)} fit, {label}", ABOVE), ((1 - free) * fits, "", ABOVE)]
+    label = "far above" if far else f"{percent(free)} is kept free"
+    limits = [(fits, f"{size(fits)} fit, {label}", ABOVE), ((1 - free) * fits, "", ABOVE)]
     up = plot.linear(0, 1.06 * max(highest, 0 if far else fits), plot.BINARY)
-    return Plot("Memory", words.size, rows, lines, up, limits if fits else [])
+    return Plot("Memory", size, rows, lines, up, limits if fits else [])
 
 
 def known(lines: Lines) -> list[float]:

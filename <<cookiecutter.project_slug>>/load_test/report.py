@@ -4,9 +4,11 @@
 where the pipeline is batch.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime
+
+from reporting.parts import Part, means
 
 type Verdict = Literal["met", "not met", "invalid"]
 type Limit = Literal["memory", "errors", "capacity", "latency"]
@@ -14,14 +16,6 @@ type Outcome = Literal[
     "limit found", "no limit found", "not met", "unstable", "invalid", "unfinished"
 ]
 type Source = Literal["NVML", "NVML v1", "byoc_gpu_memory_bytes", "resident"]
-
-
-def means(definition: str, default: Any = ..., **rules: Any) -> Any:
-    return Field(default, description=definition, **rules)
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class Objectives(Part):

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 from .conclusion import conclude
 from .devices import watch_memory
-from .files import write
 from .level import Bench
 from .page import render
 from .report import Report
@@ -15,6 +14,7 @@ from .summary import markdown
 from .target import Target
 from .terminal import Progress
 from .traffic import UNIT, Traffic
+from reporting.files import write
 
 
 async def run(
@@ -55,7 +55,6 @@ async def run(
                 report.levels.append(await bench.run(plan, options.seconds))
                 report.notes = [*traffic.notes, *filter(None, [memory.note])]
                 conclude(report, UNIT)
-                forms = {"json": report.model_dump_json(indent=1), "html": render(report)}
-                write(options.report, {**forms, "md": markdown(report)})
+                write(options.report, report, html=render(report), md=markdown(report))
                 progress.end()
     return report

@@ -1,12 +1,10 @@
 """The report as a few lines of Markdown, for the summary of a job."""
 
-import re
-
 from . import words
 from .report import Report
+from reporting.markdown import plain
 
 MOST_ROWS, MOST_ITEMS = 40, 20
-MOST_CHARACTERS = 500  # of any one text
 
 
 def markdown(report: Report) -> str:
@@ -22,12 +20,3 @@ def markdown(report: Report) -> str:
         plain(f"Tested: {report.target}. Sent: {report.sample}. Memory: {report.device}."),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
-
-
-def plain(text: str) -> str:
-    """What it says in Markdown is the text itself, on one line."""
-    return escape(" ".join(text[:MOST_CHARACTERS].split()))
-
-
-def escape(line: str) -> str:
-    return re.sub(r"([\\`*_{}\[\]<>#|~&])", r"\\\1", line)

@@ -22,37 +22,41 @@ runpy.run_module({PACKAGE!r}, run_name="__main__", alter_sys=True)
 
 
 class Target(NamedTuple):
-    """Where its ports are. `root` is its process id; `here`, whether it runs on this machine."""
+    """Where its ports are. `root` is its process id, if it was started here."""
 
     words: str
     jobs: str
     ops: str
     root: int | None
-    here: bool
+
+    @property
+    def here(self) -> bool:
+        """Whether it runs on this machine."""
+        return urlsplit(self.ops).hostname in LOOPBACK
 
 
 @contextmanager
 def open_target(options: Namespace, folder: Path) -> Iterator[Target]:
     """Raises StartError when a container that is started here ends before it is ready."""
     if options.url or options.orchestrator:
-        here = urlsplit(options.ops).hostname in LOOPBACK
-        words = options.orchestrator or options.url
-        yield Target(f"the container at {words}", options.url, options.ops, None, here)
+        words = f"the container at {options.orchestrator or options.url}"
+        yield Target(words, options.url, options.ops, None)
         return
     settings = {"BYOC_CAPACITY": str(options.most), **dict(options.set)}
     command = [sys.executable, "-c", START]
     with run_container(folder, image=options.image, command=command, **settings) as container:
         words = f"the image {options.image}" if options.image else "a container of this folder"
-        jobs, ops = (str(each.base_url).rstrip("/") for each in (container.jobs, container.ops))
-        yield Target(words, jobs, ops, root_of(container), True)
+        yield started(container, words)
 
 
-def root_of(container: Container) -> int:
-    """As this machine has it."""
-    if not container.name:
-        return container.process.pid
-    command = ["docker", "inspect", "--format={{.State.Pid}}", container.name]
-    return int(subprocess.check_output(command, timeout=DEADLINE_SECONDS))
+def started(container: Container, words: str) -> Target:
+    """One that was started here, whose process id is as this machine has it."""
+    root = container.process.pid
+    if container.name:
+        command = ["docker", "inspect", "--format={{.State.Pid}}", container.name]
+        root = int(subprocess.check_output(command, timeout=DEADLINE_SECONDS))
+    jobs, ops = (str(each.base_url).rstrip("/") for each in (container.jobs, container.ops))
+    return Target(words, jobs, ops, root)
 
 
 def ended(error: StartError) -> str:

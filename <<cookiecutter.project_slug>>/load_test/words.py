@@ -1,34 +1,17 @@
-"""Figures in words, as all that the load test says and shows has them."""
+"""What the load test has found in words, as all that it says and shows has them."""
 
-import math
 import re
 from typing import Literal
 
 from .report import Level, Report
+from reporting.words import UNKNOWN, percent, size
 
 type Unit = Literal["frame", "job"]
 
 SENDER = {"frame": "session", "job": "caller"}  # who sends them
-UNKNOWN = "—"
 VERDICTS = {"met": "● met", "not met": "✕ not met", "invalid": "□ invalid"}
 HEADERS = ["Sessions", "Verdict", "On time", "p50", "p95", "p99", "Foreign", "Refused", "Errors"]
 HEADERS += ["Restarts", "Health misses", "Memory each", "Cores, main + model"]
-
-
-def count(number: int, noun: str = "session") -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def percent(share: float | None) -> str:
-    """Rounded down: what is not 95 % is never called so."""
-    return UNKNOWN if share is None else f"{math.floor(round(1000 * share, 6)) / 10:g} %"
-
-
-def size(number: float | None) -> str:
-    """In three digits or more, so that so many of them come to their sum."""
-    gib = (number or 0) / 2**30
-    text = f"{round(1024 * gib)} MiB" if gib < 1 else f"{round(gib, 2 if gib < 10 else 1):g} GiB"
-    return UNKNOWN if number is None else text
 
 
 def milliseconds(ms: float | None) -> str:

@@ -1,9 +1,9 @@
-"""All items, in the order in which they are checked."""
+"""All items, in the order of the production checklist. They run in another: see runner.py."""
 
 from ..item import Item
 from . import concurrency, faults, health, image, memory, monitoring, registration, shutdown, start
 
-MODULES = (image, start, memory, shutdown, health, monitoring, concurrency, faults, registration)
+MODULES = (memory, shutdown, health, monitoring, image, start, concurrency, faults, registration)
 ALL: list[type[Item]] = [
     found
     for module in MODULES

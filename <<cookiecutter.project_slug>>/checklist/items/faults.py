@@ -3,9 +3,11 @@
 What the model does to itself must not cost the container.
 """
 
+from contextlib import nullcontext
+
 from ..callers import calling
 from ..item import FailedError, Item
-from ..lab import Lab, soon
+from ..lab import Lab, soon, total
 from .monitoring import Metrics
 from .start import first_answer
 from emulator.container import Container
@@ -16,26 +18,18 @@ TIME_LIMIT = {"BYOC_JOB_TIMEOUT_SECONDS": "2"}
 
 def survives(lab: Lab, container: Container, error_type: str, order: str = "") -> str:
     """With a session open, the model obeys the order, or is killed. Raises FailedError."""
-    errors, restarts = container.errors(error_type), container.metric(RESTARTS) or 0
+    errors, restarts = container.errors(error_type), total(container, RESTARTS)
     with calling(lab.options, container, 1) as callers:
         callers.wait_answered()
-        if order:
-            with lab.order(order):
-                counted(container, error_type, errors)
-        else:
+        if not order:
             container.signal_model()
-            counted(container, error_type, errors)
-    soon(
-        lambda: (container.metric(RESTARTS) or 0) > restarts,
-        f"{RESTARTS} counts that the model was replaced",
-    )
+        with lab.order(order) if order else nullcontext():
+            words = f"the fault is counted as {error_type} in byoc_errors_total"
+            soon(lambda: container.errors(error_type) > errors, words)
+    words = f"{RESTARTS} counts that the model was replaced"
+    soon(lambda: total(container, RESTARTS) > restarts, words)
     soon(lambda: serves(lab, container), "a session that is served")
     return f"it was counted as {error_type}, the model was replaced, and serves again"
-
-
-def counted(container: Container, error_type: str, before: float) -> None:
-    words = f"the fault is counted as {error_type} in byoc_errors_total"
-    soon(lambda: container.errors(error_type) > before, words)
 
 
 def serves(lab: Lab, container: Container) -> bool:

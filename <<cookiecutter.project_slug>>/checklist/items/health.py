@@ -7,16 +7,18 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from threading import Event, Thread
+from threading import Event
 
 from ..callers import calling
 from ..item import FailedError, Item
-from ..lab import PATIENCE_SECONDS, Lab, health_polls, soon
+from ..lab import Lab, soon, total
 from .start import Ready
 from emulator.container import POLL_SECONDS, Container
+from load_test.scraper import Scraper, repeating
 
-POLLS = 10  # at least, in each item
+POLLS, PAUSE_SECONDS = 10, 0.1  # at least, in each item; between two
 FULL_SECONDS = 30  # so that a poll every 5 s is among them more than once
 TOO_LONG = POLL_SECONDS + 0.5  # what stops longer than this would be missed by a poll
 FRAMES = "byoc_frames_in_total"
@@ -27,10 +29,15 @@ GARBAGE = b"POST /\x00 HTTP/9.9\r\n" + 4096 * b"x"
 
 @contextmanager
 def watched(container: Container) -> Iterator[list[str]]:
-    """Health is polled meanwhile; the list gets what was seen. Raises FailedError for a miss."""
+    """Health is polled as orchestrators do, only more often; the list gets what was seen.
+
+    Raises FailedError for a miss.
+    """
     seen: list[str] = []
-    with health_polls(container, POLLS) as scraper:
+    scraper = Scraper(str(container.ops.base_url))
+    with repeating("health", scraper.poll, PAUSE_SECONDS):
         yield seen
+        soon(lambda: len(scraper.polls) > POLLS, "polls of /health")
     if scraper.misses:
         first = scraper.misses[0]
         words = f"{len(scraper.misses)} of {len(scraper.polls)} polls missed, the first one with"
@@ -76,12 +83,9 @@ class HealthWithLock(Item):
 
     def check(self, lab: Lab) -> str:
         container = lab.running()
-        before = container.metric(FRAMES) or 0
+        before = total(container, FRAMES)
         with lab.order("hold"), calling(lab.options, container, 1):
-            soon(
-                lambda: (container.metric(FRAMES) or 0) > before,
-                "the model gets something to work on",
-            )
+            soon(lambda: total(container, FRAMES) > before, "the model gets something to work on")
             with watched(container) as seen:
                 time.sleep(TOO_LONG)
         return seen[0]
@@ -126,14 +130,10 @@ class HealthDuringRestart(Item):
 
     def check(self, lab: Lab) -> str:
         container = lab.running()
-        before = container.metric(RESTARTS) or 0
-        loaded = len(container.events("model loaded"))
+        before, killed = total(container, RESTARTS), container.worker()
         with watched(container) as seen:
             container.signal_model()
-            soon(
-                lambda: len(container.events("model loaded")) > loaded,
-                "another process of the model",
-            )
+            soon(lambda: container.worker() != killed, "another process of the model")
         if container.metric(RESTARTS) != before + 1:
             raise FailedError(f"{RESTARTS} does not count the restart")
         return seen[0]
@@ -171,17 +171,14 @@ def flood(container: Container) -> Iterator[None]:
             with closing(socket.create_connection(address, POLL_SECONDS)) as connection:
                 connection.sendall(GARBAGE)
 
-    with ExitStack() as stack:
+    with ExitStack() as stack, ThreadPoolExecutor(FLOODERS) as pool:
         for _ in range(CONNECTIONS):
             stack.enter_context(closing(socket.create_connection(address, POLL_SECONDS)))
-        threads = [Thread(target=send, daemon=True) for _ in range(FLOODERS)]
-        for thread in threads:
-            thread.start()
+        for _ in range(FLOODERS):
+            pool.submit(send)
         try:
             yield
         finally:
             done.set()
-            for thread in threads:
-                thread.join(PATIENCE_SECONDS)
     # Whoever came before is served before this.
     container.jobs.get("/health").raise_for_status()

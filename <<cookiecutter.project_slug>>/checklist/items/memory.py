@@ -6,7 +6,6 @@ A short load test at the capacity.
 import asyncio
 from argparse import Namespace
 from functools import cache
-from urllib.parse import urlsplit
 
 from ..item import FailedError, Item, NotTestedError, SkippedError
 from ..lab import Lab
@@ -14,9 +13,9 @@ from .start import Ready
 from load_test.devices import GPU
 from load_test.report import Objectives, Report
 from load_test.run import run
-from load_test.target import LOOPBACK, Target, root_of
+from load_test.target import Target, started
 from load_test.traffic import LIMIT_MS, Traffic
-from load_test.words import percent, size
+from reporting.words import percent, size
 
 QUICK_SECONDS, FULL_SECONDS = 2, 20
 UNJUDGED = Objectives(limit_ms=60_000, on_time_share=0)
@@ -25,24 +24,19 @@ UNJUDGED = Objectives(limit_ms=60_000, on_time_share=0)
 @cache
 def measure(lab: Lab) -> Report:
     """A load test with as many sessions as the capacity, whose report stands beside."""
-    container, options = lab.running(), lab.options
-    jobs, ops = (str(each.base_url).rstrip("/") for each in (container.jobs, container.ops))
-    here = urlsplit(ops).hostname in LOOPBACK
-    target = Target("the container", jobs, ops, None if options.url else root_of(container), here)
-    given = Namespace(
-        **vars(options)
-        | {
-            "url": jobs,
-            "orchestrator": None,
-            "objectives": UNJUDGED if lab.quick else Objectives(limit_ms=LIMIT_MS),
-            "sessions": lab.capacity,
-            "most": lab.capacity,
-            "seconds": QUICK_SECONDS if lab.quick else FULL_SECONDS,
-            "memory_bytes": int((options.memory_gib or 0) * 2**30),
-            "report": options.report / "load-test",
-        }
-    )
+    container, options, words = lab.running(), lab.options, "the container"
+    changed = {
+        "orchestrator": None,
+        "objectives": UNJUDGED if lab.quick else Objectives(limit_ms=LIMIT_MS),
+        "sessions": lab.capacity,
+        "most": lab.capacity,
+        "seconds": QUICK_SECONDS if lab.quick else FULL_SECONDS,
+        "report": options.report / "load-test",
+    }
+    given = Namespace(**vars(options) | changed)
     given.report.mkdir(exist_ok=True)
+    remote = Target(words, options.url, options.ops, None)
+    target = remote if options.url else started(container, words)
     return asyncio.run(run(given, target, Traffic(given), quiet=True, confirms=not lab.quick))
 
 

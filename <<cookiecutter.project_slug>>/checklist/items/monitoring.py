@@ -8,10 +8,10 @@ import subprocess
 
 from ..callers import calling
 from ..item import FailedError, Item, SkippedError
-from ..lab import ACTIVE, PATIENCE_SECONDS, Lab
+from ..lab import ACTIVE, PATIENCE_SECONDS, Lab, soon, total
 from ..work import done
 from .start import Ready
-from emulator.container import Container, eventually
+from emulator.container import Container
 
 FAMILIES = {
     ACTIVE: "gauge",
@@ -69,7 +69,7 @@ class MetricsAgree(Item):
 
     def check(self, lab: Lab) -> str:
         container = lab.running()
-        before, errors = latencies(container), container.errors("bad_request")
+        before, errors = total(container, LATENCIES), container.errors("bad_request")
         with calling(lab.options, container, 1) as callers:
             callers.wait_answered()
             if not lab.options.url:
@@ -83,14 +83,10 @@ class MetricsAgree(Item):
         return f"1 session, {answers} answers and 1 wrong request were counted as what they were"
 
 
-def latencies(container: Container) -> float:
-    return container.metric(LATENCIES) or 0
-
-
 def expect(container: Container, name: str, value: float) -> None:
     """Now or soon. Raises FailedError."""
     try:
-        eventually(lambda: container.metric(name) == value, name, PATIENCE_SECONDS / 4)
+        soon(lambda: container.metric(name) == value, name, PATIENCE_SECONDS / 4)
     except AssertionError:
         raise FailedError(f"{name} is {container.metric(name)}, not {value:g}") from None
 

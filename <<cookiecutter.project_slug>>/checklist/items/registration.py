@@ -3,7 +3,6 @@
 What an orchestrator knows of the container, from its start to its stop.
 """
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
@@ -16,11 +15,11 @@ from ..item import FailedError, Item, SkippedError
 from ..lab import ACTIVE, Lab, soon
 from ..orchestrator import clear, lose, offers
 from ..work import MORE, done, lasting_sessions
+from .shutdown import terminate
 from .start import Ready, first_answer
 from emulator.container import Container
 from load_test.target import LOOPBACK
 
-NONE = "no orchestrator was named: see --orchestrator"
 DRAIN = {"BYOC_DRAIN_SECONDS": "60"}
 
 
@@ -28,7 +27,7 @@ DRAIN = {"BYOC_DRAIN_SECONDS": "60"}
 def known(lab: Lab, **settings: str) -> Iterator[Container]:
     """One that the orchestrator offers, and did not before; stopped at the end, if not before."""
     if not lab.options.orchestrator:
-        raise SkippedError(NONE)
+        raise SkippedError("no orchestrator was named: see --orchestrator")
     clear(lab.options)
     where = urlsplit(lab.options.container_url)
     port = where.port or 80
@@ -41,8 +40,7 @@ def known(lab: Lab, **settings: str) -> Iterator[Container]:
 
 
 def wait_offered(lab: Lab) -> None:
-    words = "the orchestrator offers the container, which is healthy"
-    soon(lambda: offers(lab.options), words)
+    soon(lambda: offers(lab.options), "the orchestrator offers the container, which is healthy")
 
 
 def served(lab: Lab, container: Container) -> str:
@@ -123,9 +121,7 @@ class Drained(Item):
         settings = {"BYOC_CAPACITY": str(max(2, lab.capacity)), **DRAIN}
         with known(lab, **settings) as container:
             with lasting_sessions(lab, container, 1, through) as callers:
-                container.process.send_signal(signal.SIGTERM)
-                words = "SIGTERM closes admission, as the log says"
-                soon(lambda: container.events("admission closed"), words)
+                terminate(container, "admission closed")
                 told, enough = refusal(lab, container), done(callers) + MORE
                 lab.withdraw_orders()
                 words = "the open session goes on"

@@ -11,7 +11,7 @@ import httpx
 
 from ..callers import calling
 from ..item import FailedError, Item, SkippedError
-from ..lab import Lab
+from ..lab import Lab, total
 from ..work import one_more
 from .image import ReadOnlyRoot
 from emulator.container import Container, StartError
@@ -25,14 +25,14 @@ GPU = Path("/dev/nvidiactl")
 
 def first_answer(lab: Lab, container: Container, orchestrator: str | None = None) -> float:
     """How many seconds it takes in a new session. Raises FailedError."""
-    before = container.metric(UNPROCESSED) or 0
+    before = total(container, UNPROCESSED)
     with calling(lab.options, container, 1, orchestrator) as callers:
         callers.wait_answered()
         (trace,) = (session.trace for session in callers.sessions)
     if callers.troubles or trace.first_seconds is None:
         words = " ".join(callers.troubles) or "no answer came"
         raise FailedError(f"a session is not served: {words}")
-    if passed := (container.metric(UNPROCESSED) or 0) - before:
+    if passed := total(container, UNPROCESSED) - before:
         raise FailedError(f"{passed:g} frames passed the model by")
     return trace.first_seconds
 
@@ -69,9 +69,9 @@ def startup(lab: Lab) -> Startup:
         health = [container.ops.get("/health") for _ in range(POLLS)]
         live, refusal = container.ops.get("/livez"), one_more(container)
     container.wait_ready()
-    first = first_answer(lab, container)
-    usual = first_answer(lab, container)
-    return Startup(health, live, refusal, first, usual)
+    return Startup(
+        health, live, refusal, first_answer(lab, container), first_answer(lab, container)
+    )
 
 
 class Ready(Item):
@@ -115,9 +115,7 @@ class Warm(Item):
 
     def check(self, lab: Lab) -> str:
         first, usual = startup(lab).first_seconds, startup(lab).usual_seconds
-        told = (
-            f"the first session was answered after {first:.1f} s, the next one after {usual:.1f} s"
-        )
+        told = f"the first session was answered after {first:.1f} s, the next after {usual:.1f} s"
         if first > FACTOR * usual + SECONDS:
             raise FailedError(told)
         return told

@@ -7,7 +7,7 @@ import pytest
 from load_test.judge import judge
 from load_test.report import Frames, Health, Limit, Memory, Objectives, Verdict
 from load_test.traces import Trace, measure
-from load_test.words import percent, size
+from reporting.words import percent, size
 from simulated import GIB, OBJECTIVES, of_ages
 
 QUIET = Health(polls=20, misses=[])

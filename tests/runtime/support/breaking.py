@@ -20,7 +20,7 @@ from harness import ROOT
 
 SUITE = Path(__file__).parent
 AT_ONCE = 3  # most of their time is spent waiting
-NEEDED = ("checklist", "emulator", "load_test", "src", "tests")
+NEEDED = ("checklist", "emulator", "load_test", "reporting", "src", "tests")
 
 
 class Change(NamedTuple):

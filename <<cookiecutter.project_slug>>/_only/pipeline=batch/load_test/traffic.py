@@ -23,10 +23,6 @@ AGAIN_SECONDS = 1  # after a refusal
 type Send = Callable[[], Awaitable[None]]
 
 
-class SampleError(Exception):
-    """One line that says what is wrong with the job's file."""
-
-
 def add_options(parser: ArgumentParser, sample: dict[str, Any]) -> None:
     job = sample["JOB"]
     parser.add_argument("sample", nargs="?", default=job, help="a job's file: %(default)s")
@@ -97,12 +93,12 @@ class Traffic:
     notes = ()
 
     def __init__(self, options: Namespace) -> None:
-        """Raises SampleError."""
+        """Raises OSError, whose words say what is wrong with the job's file."""
         self._path = Path(options.sample)
         try:
             self._body = self._path.read_bytes()
         except OSError as error:
-            raise SampleError(f"{self._path}: {error.strerror}") from None
+            raise OSError(f"{self._path}: {error.strerror}") from None
         guessed, _ = mimetypes.guess_type(self._path)
         self._headers = {"Content-Type": options.content_type or guessed or BYTES}
         self._options = options

@@ -23,13 +23,9 @@ ENCODER = {"preset": "ultrafast", "tune": "zerolatency", "threads": "1"}
 MUXER = {"flush_packets": "1", "mpegts_copyts": "1", "pat_period": "86400", "sdt_period": "86400"}
 
 
-class SampleError(Exception):
-    """One line that says what is wrong with the file."""
-
-
 @cache
 def load_clip(path: Path) -> "Clip":
-    """One for all traffic, which decodes and encodes it once. Raises SampleError."""
+    """One for all traffic, which decodes and encodes it once. Raises OSError."""
     return Clip(path)
 
 
@@ -40,7 +36,7 @@ class Clip:
     """
 
     def __init__(self, path: Path) -> None:
-        """Raises SampleError."""
+        """Raises OSError, whose words say what is wrong with the file."""
         self.first = random.randrange(MOST // 2)
         self._path = path
         self._loops: dict[int, list[Any]] = {}
@@ -50,7 +46,7 @@ class Clip:
             self._width, self._height = video.width & ~1, video.height & ~1
         self.length = sum(1 for _ in self._frames())
         if not self.length:
-            raise SampleError(f"{path}: no picture can be decoded")
+            raise OSError(f"{path}: no picture can be decoded")
 
     def __str__(self) -> str:
         size, seconds = f"{self._width}x{self._height}", float(self.length / self.rate)
@@ -93,9 +89,9 @@ class Clip:
         try:
             reader = av.open(str(self._path))
         except (OSError, FFmpegError) as error:
-            raise SampleError(f"{self._path}: {error.strerror or error}") from None
+            raise OSError(f"{self._path}: {error.strerror or error}") from None
         if not reader.streams.video:
-            raise SampleError(f"{self._path}: no video")
+            raise OSError(f"{self._path}: no video")
         return reader
 
     def _frames(self) -> Iterator[VideoFrame]:

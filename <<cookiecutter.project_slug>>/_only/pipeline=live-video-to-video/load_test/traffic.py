@@ -16,7 +16,6 @@ import av
 from aiohttp import ClientError
 from av import FFmpegError
 
-from .clip import SampleError as SampleError
 from .clip import load_clip
 from .counter import Counter, read
 from .traces import Trace
@@ -70,7 +69,7 @@ class Session:
         """Until `end`, and until what was accepted has come out."""
         self._asked = self._origin = asyncio.get_running_loop().time()
         try:
-            async with self._traffic.open(self._options) as urls:
+            async with self._open() as urls:
                 await self._stream(urls)
         except RefusedError as error:
             self.trace.refused.append(str(error))
@@ -81,6 +80,12 @@ class Session:
 
     def end(self) -> None:
         self._ending.set()
+
+    def _open(self) -> Any:
+        """Its channels. Raises OSError when there is no such host."""
+        if self._options.orchestrator:
+            return open_stream(self._traffic.http, self._options)
+        return open_here(self._traffic.http, self._options, remembers=False)
 
     async def _stream(self, urls: dict[str, str]) -> None:
         self._origin = asyncio.get_running_loop().time()
@@ -174,7 +179,7 @@ class Traffic:
     """Sessions for one level after another, each with a number of its own for the counter."""
 
     def __init__(self, options: Namespace) -> None:
-        """Raises SampleError."""
+        """Raises OSError when there is no such clip, or no picture in it."""
         self.clip = load_clip(options.sample)
         self.by_counter: bool | None = None
         self._options = options
@@ -193,12 +198,6 @@ class Traffic:
         numbers = range(self.clip.first, self.clip.first + sessions)
         await asyncio.to_thread(self.clip.prepare, numbers)
         return [Session(self, number, self._options) for number in numbers]
-
-    def open(self, options: Namespace) -> Any:
-        """The channels of one more session. Raises OSError when there is no such host."""
-        if options.orchestrator:
-            return open_stream(self.http, options)
-        return open_here(self.http, options, remembers=False)
 
     async def traces(self, sessions: Sequence[Session], begin: float, end: float) -> list[Trace]:
         """What they have met: their output is decoded now, where that disturbs nobody."""

@@ -22,15 +22,14 @@ MODULES = [name for name, _ in groupby(ALL, lambda item: item.module())]
 
 
 class Quotes(Item):
-    """It quotes what a container wrote.
+    """Quotes.
+
+    It quotes what a container wrote.
 
     Why: logs hold anything. https://example.com
 
     Fix: nothing.
     """
-
-    id = "quotes"
-    title = "Quotes"
 
     def check(self, lab: Lab) -> str:
         raise FailedError("red \x1b[31m, cleared \x1b[2J\x07\n\x9b2J and \udcff half a sign")
@@ -104,7 +103,7 @@ def test_list_has_every_item_below_its_heading() -> None:
     code, words = without_terminal("-m", "checklist", "--list")
     assert code == 0
     told = [line.split(maxsplit=1) for line in words.splitlines() if line.startswith("  ")]
-    assert told == [[item.id, bare(item.title)] for item in ALL]
+    assert told == [[item.id, bare(item.texts.title)] for item in ALL]
     headings = [line for line in words.splitlines() if not line.startswith("  ")]
     groups = [(item.group(), item.module()) for item in ALL]
     assert headings == [f"{title} ({name})" for (title, name), _ in groupby(groups)]
@@ -116,9 +115,9 @@ def test_all_that_is_known_of_an_item_is_told(module: str) -> None:
     assert code == 0
     told = " ".join(words.split())
     for item in ALL:
-        heading, asked_for = f"{bare(item.title)} ({item.id})", item.module() == module
+        heading, asked_for = f"{bare(item.texts.title)} ({item.id})", item.module() == module
         assert (heading in told) == asked_for
-        assert not asked_for or all(bare(text) in told for text in item.texts())
+        assert not asked_for or all(bare(text) in told for text in item.texts)
     assert all(len(line) <= 60 or line.startswith("https://") for line in words.splitlines())
 
 

@@ -12,7 +12,7 @@ from av import VideoFrame
 from numpy.typing import NDArray
 
 from harness import DATA
-from load_test.clip import Clip, SampleError
+from load_test.clip import Clip
 from load_test.counter import MOST, Counter, draw, read
 from streaming import BUNNY
 
@@ -117,7 +117,7 @@ def test_a_file_that_is_no_clip(tmp_path: Path) -> None:
         (tmp_path / "missing.mp4", "No such file"),
         (DATA, "Is a directory"),
     ):
-        with pytest.raises(SampleError) as refusal:
+        with pytest.raises(OSError) as refusal:
             Clip(path)
         assert str(refusal.value).startswith(f"{path}: ")
         assert words in str(refusal.value)

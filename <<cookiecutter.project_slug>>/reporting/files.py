@@ -1,12 +1,13 @@
 """Reports as files."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import BaseModel
 
-def write(folder: Path, forms: Mapping[str, str]) -> None:
+
+def write(folder: Path, report: BaseModel, **forms: str) -> None:
     """By their endings, each at once: whoever reads meanwhile finds the old one or the new one."""
-    for form, text in forms.items():
+    for form, text in {"json": report.model_dump_json(indent=1), **forms}.items():
         draft = folder / f".report.{form}"
         draft.write_text(text, encoding="utf-8")
         draft.replace(folder / f"report.{form}")

@@ -1,0 +1,13 @@
+"""What reports are made of: each figure has its definition."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+def means(definition: str, default: Any = ..., **rules: Any) -> Any:
+    return Field(default, description=definition, **rules)
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
