@@ -18,10 +18,9 @@ from .traffic import UNIT, Session, Traffic
 from .words import SENDER
 
 START_SECONDS = 120  # for the first answer of every session
-SETTLE_SECONDS = 3  # from the last of them until the first window begins
+SETTLE_SECONDS = 3.0  # from the last of them until the first window begins, and when idle
 LAST_SECONDS = 60  # for sessions to end
 FREE_SECONDS = 30  # for the container to be healthy and without a session, before each level
-IDLE_SECONDS = 3
 LOOK_SECONDS = 0.1
 TICK_SECONDS = 0.02
 LATE = 0.2  # of the limit
@@ -40,8 +39,9 @@ class Exercise:
     test itself was late meanwhile.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, settle: float) -> None:
         self.late: list[float] = []
+        self._settle = settle
 
     async def run(self, traffic: Traffic, count: int, seconds: float) -> None:
         """As soon as one session gets no answer there is nothing to measure: `begin` is `end`."""
@@ -51,7 +51,7 @@ class Exercise:
         try:
             await all_answered(sessions)
             failed = any(session.trace.refused or session.trace.errors for session in sessions)
-            await asyncio.sleep(0 if failed else SETTLE_SECONDS)
+            await asyncio.sleep(0 if failed else self._settle)
             self.begin = time.monotonic()
             self.end = self.begin + (0 if failed else seconds)
             while time.monotonic() < self.end and not all(task.done() for task in tasks):
@@ -89,16 +89,17 @@ class Bench:
     objectives: Objectives
     fits: int = 0
     idle: int = 0
+    settle: float = SETTLE_SECONDS
 
     async def warm_up(self) -> None:
         """One session, and then none: what is used then is level 0. Raises LoadTestError."""
         await self._free()
-        warming = Exercise()
-        await warming.run(self.traffic, 1, SETTLE_SECONDS)
+        warming = Exercise(self.settle)
+        await warming.run(self.traffic, 1, self.settle)
         for why in warming.traces[0].refused + warming.traces[0].errors:
             raise LoadTestError(f"the warm-up failed, because one {SENDER[UNIT]} met this: {why}")
         since = await self._free()
-        await asyncio.sleep(IDLE_SECONDS)
+        await asyncio.sleep(self.settle)
         self.memory.idle_at = time.monotonic()
         used = self.memory.used(since.moment, self.memory.idle_at)
         self.idle = max((bytes_ for _, bytes_ in used), default=0)
@@ -106,7 +107,7 @@ class Bench:
     async def run(self, plan: Plan, seconds: float) -> Level:
         """A confirmation takes three times as long. Raises LoadTestError."""
         before = await self._free()
-        goal, done = self.objectives, Exercise()
+        goal, done = self.objectives, Exercise(self.settle)
         limit = goal.limit_ms / 1000 * (1 - goal.headroom * plan.confirmation)
         await done.run(
             self.traffic, plan.sessions, seconds * (CONFIRMED if plan.confirmation else 1)

@@ -16,6 +16,8 @@ from .terminal import Progress
 from .traffic import UNIT, Traffic
 from reporting.files import write
 
+GLANCE_SECONDS = 1
+
 
 async def run(
     options: Namespace,
@@ -23,9 +25,10 @@ async def run(
     traffic: Traffic,
     *,
     quiet: bool = False,
-    confirms: bool = True,
+    glance: bool = False,
 ) -> Report:
-    """The report is written as each level ends; `quiet` shows nothing meanwhile.
+    """The report is written as each level ends; `quiet` shows nothing meanwhile, and a `glance` is
+    one level that nothing confirms.
 
     Raises CallError, LoadTestError, OSError, and httpx.HTTPError for the ops port.
     """
@@ -46,10 +49,11 @@ async def run(
         report.device = memory.device
         async with traffic:
             bench = Bench(traffic, scraper, memory, report.objectives, options.memory_bytes)
+            bench.settle = GLANCE_SECONDS if glance else bench.settle
             await bench.warm_up()
             report.age_by = traffic.age_by
             while plan := next_level(report):
-                if plan.confirmation and not confirms:
+                if plan.confirmation and glance:
                     break
                 progress.begin(plan)
                 report.levels.append(await bench.run(plan, options.seconds))

@@ -37,7 +37,7 @@ def measure(lab: Lab) -> Report:
     given.report.mkdir(exist_ok=True)
     remote = Target(words, options.url, options.ops, None)
     target = remote if options.url else started(container, words)
-    return asyncio.run(run(given, target, Traffic(given), quiet=True, confirms=not lab.quick))
+    return asyncio.run(run(given, target, Traffic(given), quiet=True, glance=lab.quick))
 
 
 class MemoryFits(Item):
