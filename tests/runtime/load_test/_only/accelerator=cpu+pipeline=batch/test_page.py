@@ -21,6 +21,7 @@ from pages import (
     opened_page,
     run_chromium,
 )
+from reporting.words import count, percent, size
 from reports import REPORTS, by_latency, by_memory, hostile, invalid
 
 MOST_BYTES = 300_000
@@ -128,8 +129,8 @@ def test_tables_hold_the_figures_of_the_report() -> None:
         frames, used, (name, *_) = level.frames, level.memory, words.cells(level)
         ages = [words.milliseconds(a.ms) for a in (frames.age_p50, frames.age_p95, frames.age_p99)]
         assert latency[number] == [name, *ages]
-        assert on_time[number] == [name, words.percent(frames.worst_share)]
-        peak = words.size(used.peak_bytes if used else None)
+        assert on_time[number] == [name, percent(frames.worst_share)]
+        peak = size(used.peak_bytes if used else None)
         assert memory[number + 1] == [name, peak, *memory[number + 1][2:]]
     assert memory[0][:2] == ["0, idle", "6.5 GiB"]
     assert tables(report)[-1][1:] == [*map(words.cells, report.levels)]
@@ -202,8 +203,8 @@ def test_nothing_is_wider_than_the_window(opened: Page) -> None:
 def test_labels_can_be_read(opened: Page) -> None:
     """They are large enough, inside their picture, and none lies over another."""
     for outer, labels in opened.evaluate(LABELS):
-        for text, size, box in labels:
-            assert size >= LEAST_PIXELS, text
+        for text, pixels, box in labels:
+            assert pixels >= LEAST_PIXELS, text
             assert overlap(outer, box) == box, text
         for (one, _, box), (other, _, next_box) in itertools.combinations(labels, 2):
             left, top, right, bottom = overlap(box, next_box)
@@ -265,18 +266,18 @@ def test_headline_is_how_the_sentence_begins() -> None:
 @pytest.mark.parametrize(
     ("told", "text"),
     [
-        (words.percent(0.9499), "94.9 %"),
-        (words.percent(0.95), "95 %"),
-        (words.percent(1), "100 %"),
+        (percent(0.9499), "94.9 %"),
+        (percent(0.95), "95 %"),
+        (percent(1), "100 %"),
         (words.milliseconds(4.26), "4.3 ms"),
         (words.milliseconds(999.4), "999 ms"),
         (words.milliseconds(999.5), "1 s"),
-        (words.size(2**30), "1 GiB"),
-        (words.size(23.46 * 2**30), "23.5 GiB"),
-        (words.size(0), "0 MiB"),
-        (words.size(None), "—"),
-        (words.count(1), "1 session"),
-        (words.count(0), "0 sessions"),
+        (size(2**30), "1 GiB"),
+        (size(23.46 * 2**30), "23.5 GiB"),
+        (size(0), "0 MiB"),
+        (size(None), "—"),
+        (count(1, "session"), "1 session"),
+        (count(0, "session"), "0 sessions"),
     ],
 )
 def test_words(told: str, text: str) -> None:
