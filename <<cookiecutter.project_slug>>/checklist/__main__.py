@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 from .items import ALL
-from .lab import Lab
+from .lab import Lab, Remote
 from .options import read_options
 from .page import render
 from .report import Report
@@ -57,17 +57,28 @@ def test(options: Namespace) -> int:
 def find(options: Namespace) -> str:
     """What is tested, in words. Raises what `test` tells of when it is not there."""
     if options.orchestrator:
-        httpx.get(options.orchestrator, timeout=10, verify=False)
+        ask(options.orchestrator, "--orchestrator")
     if options.url:
-        httpx.get(f"{options.ops}/health", timeout=10, verify=False)
+        ask(f"{options.ops}/health", "--ops")
+        told = Remote(options.url, options.ops).metric("byoc_capacity")
+        options.capacity = int(told or options.capacity)
         return f"the container at {options.url}"
     if not options.image:
         return "a container of this folder"
-    command = ["docker", "image", "inspect", options.image]
+    command = ["docker", "image", "inspect", "--format={{.Id}}", options.image]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:
         raise OSError(done.stderr.strip())
-    return f"the image {options.image}"
+    # The name could be given to another image meanwhile.
+    name, options.image = options.image, done.stdout.strip()
+    return f"the image {name} ({options.image[:19]})"
+
+
+def ask(url: str, option: str) -> None:
+    try:
+        httpx.get(url, timeout=10, verify=False)
+    except httpx.HTTPError as error:
+        raise OSError(f"there is no answer from {url} (see {option}): {error}") from None
 
 
 def run_all(options: Namespace, folder: Path, words: str) -> Report:

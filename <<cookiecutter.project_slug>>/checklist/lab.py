@@ -32,6 +32,9 @@ class Remote(Container):
         )
         self.name = ""
 
+    def log(self) -> str:
+        return "see its log"
+
 
 class Lab:
     """Starts containers for the items. `orders` is the folder of orders for the faulty model."""
@@ -86,8 +89,8 @@ class Lab:
         options = [*(f"--volume={folder}:ro" for folder in mounted), *run]
         given = dict(self.options.set)
         environment = {
-            "BYOC_CAPACITY": str(self.capacity),
             **given,
+            "BYOC_CAPACITY": str(self.capacity),
             **settings,
             "BYOC_MODEL": FAULTY_MODEL,
             "CHECKLIST_MODEL": given.get("BYOC_MODEL", MODEL),

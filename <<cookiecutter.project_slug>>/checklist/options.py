@@ -18,7 +18,7 @@ def read_options(description: str | None) -> Namespace:
     words = "the job port, as the orchestrator reaches it: %(default)s"
     add("--container-url", type=address, default="http://127.0.0.1:8000", help=words)
     add = parser.add_argument_group("what is run").add_argument
-    add("--quick", action="store_true", help="in about a minute: less load, no latency is judged")
+    add("--quick", action="store_true", help="in a minute or two: less load, no latency is judged")
     words = "an item or a group's items, with what they need; can be repeated"
     add("--only", metavar="ITEM", action="append", default=[], help=words)
     add = parser.add_argument_group("what is only told").add_argument

@@ -59,13 +59,12 @@ def printable(words: str) -> str:
 
 
 def examine(item: type[Item], lab: Lab, found: dict[str, Verdict]) -> tuple[Verdict, str]:
-    missing = [need.id for need in item.needs if found[need.id] in STOPPING]
-    if missing:
-        return "blocked", f"it needs {', '.join(missing)}"
     if item.target == "image" and not lab.image:
         return "skipped", IMAGE
     if item.target == "started" and lab.options.url:
         return "skipped", STARTED
+    if missing := [need.id for need in item.needs if found[need.id] in STOPPING]:
+        return "blocked", f"it needs {', '.join(missing)}"
     try:
         return "passed", item().check(lab)
     except SkippedError as error:

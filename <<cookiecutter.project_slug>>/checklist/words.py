@@ -34,11 +34,12 @@ def headline(report: Report) -> str:
 def sentence(report: Report) -> str:
     kind = "quick" if report.quick else "production"
     what = "what was asked for" if report.only else f"the {kind} checklist"
+    tested = f"what could be tested of {what}" if report.count("skipped") else what
     names = ", ".join(item.id for item in report.items if item.verdict == report.outcome)
     end = {
         "failed": f"the container does not pass {what}, because of {names}",
         "not tested": f"it is not known whether the container passes {what}, because of {names}",
-        "passed": f"the container passes {what}"
+        "passed": f"the container passes {tested}"
         if report.count("passed")
         else "nothing was tested",
         "unfinished": f"{what} is not finished",

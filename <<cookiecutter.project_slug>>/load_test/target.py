@@ -60,8 +60,11 @@ def started(container: Container, words: str) -> Target:
 
 
 def ended(error: StartError) -> str:
-    """Why it did, in its last words."""
-    lines = error.log.splitlines() or ["its log is empty"]
+    return f"the container ended with exit code {error.exit_code}: {last_words(error.log)}"
+
+
+def last_words(log: str) -> str:
+    """Its last error, if it has one."""
+    lines = log.splitlines() or ["its log is empty"]
     told = [line for line in lines if '"level": "error"' in line]
-    words = " ".join(told[-1:] or lines[-3:])
-    return f"the container ended with exit code {error.exit_code}: {words}"
+    return " ".join(told[-1:] or lines[-3:])

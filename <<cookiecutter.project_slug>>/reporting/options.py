@@ -24,7 +24,7 @@ def common_parser(
     parser = ArgumentParser(f"python -m {program}", description=description)
     add = parser.add_argument_group("what is tested: a container started here, unless").add_argument
     add("--image", help="start this image instead")
-    add("--url", type=address, help="the job port of a container that runs")
+    add("--url", type=address, help="the job port of a container that runs, to open sessions on")
     add("--ops", type=address, help="the ops port of one that runs, if not 8001 at the same host")
     add("--token", default="", help="that of BYOC_AUTH_TOKEN")
     words = "a setting of the one that is started here; can be repeated"

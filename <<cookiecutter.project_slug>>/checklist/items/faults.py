@@ -3,7 +3,7 @@
 What the model does to itself must not cost the container.
 """
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 
 from ..callers import calling
 from ..item import FailedError, Item
@@ -33,11 +33,9 @@ def survives(lab: Lab, container: Container, error_type: str, order: str = "") -
 
 
 def serves(lab: Lab, container: Container) -> bool:
-    try:
-        first_answer(lab, container)
-    except FailedError:
-        return False
-    return True
+    with suppress(FailedError):
+        return bool(first_answer(lab, container))
+    return False
 
 
 class ModelKilled(Item):

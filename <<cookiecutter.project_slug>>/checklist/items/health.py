@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from threading import Event
 
 from ..callers import calling
@@ -17,6 +17,7 @@ from ..lab import Lab, soon, total
 from .start import Ready
 from emulator.container import POLL_SECONDS, Container
 from load_test.scraper import Scraper, repeating
+from reporting.words import count
 
 POLLS, PAUSE_SECONDS = 10, 0.1  # at least, in each item; between two
 FULL_SECONDS = 30  # so that a poll every 5 s is among them more than once
@@ -61,11 +62,11 @@ class HealthUnderLoad(Item):
 
     def check(self, lab: Lab) -> str:
         container = lab.running()
-        count = int(container.metric("byoc_capacity") or lab.capacity)
-        with watched(container) as seen, calling(lab.options, container, count + 1) as callers:
+        one_more = lab.capacity + 1
+        with watched(container) as seen, calling(lab.options, container, one_more) as callers:
             callers.wait_answered()
             time.sleep(POLL_SECONDS if lab.quick else FULL_SECONDS)
-        return f"{seen[0]}, with {count} sessions and one more that was refused"
+        return f"{seen[0]}, with {count(lab.capacity, 'session')} and one more that was refused"
 
 
 class HealthWithLock(Item):
@@ -151,7 +152,6 @@ class HealthUnderFlood(Item):
     """
 
     needs = (HealthUnderLoad,)
-    target = "running"
 
     def check(self, lab: Lab) -> str:
         container = lab.running()
@@ -168,8 +168,8 @@ def flood(container: Container) -> Iterator[None]:
 
     def send() -> None:
         while not done.is_set():
-            with closing(socket.create_connection(address, POLL_SECONDS)) as connection:
-                connection.sendall(GARBAGE)
+            with suppress(OSError), closing(socket.create_connection(address, POLL_SECONDS)) as it:
+                it.sendall(GARBAGE)
 
     with ExitStack() as stack, ThreadPoolExecutor(FLOODERS) as pool:
         for _ in range(CONNECTIONS):

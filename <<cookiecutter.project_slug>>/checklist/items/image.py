@@ -22,7 +22,6 @@ for folder, folders, _ in os.walk("/"):
     if os.access(folder, os.W_OK): print(folder)
 """
 SHELL = re.compile(r"(\S*/)?(sh|bash|dash|ash|zsh|busybox)( |$)")
-SECOND, MOST_SECONDS = 10**9, 60  # in Docker's unit; between health checks
 LABELS = ("title", "source", "licenses", "revision", "version")
 SETTING = re.compile(
     r"(?i)\b(\w*(?:TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|PRIVATE_KEY|CREDENTIALS?))"
@@ -134,11 +133,6 @@ class HealthCheck(Item):
         form, *command = found.get("Test") or ["NONE"]
         if form != "CMD":
             raise FailedError(f"there is none in exec form, but {form} {' '.join(command)}")
-        names = ("Interval", "Timeout", "StartPeriod")
-        every, limit, start = (found.get(name, 0) / SECOND for name in names)
-        if not (0 < limit < every <= MOST_SECONDS and start):
-            words = f"interval {every:g} s, timeout {limit:g} s, start period {start:g} s"
-            raise FailedError(f"{words}: expected is 0 < timeout < interval ≤ {MOST_SECONDS} s")
         container = lab.running()
         port = f"--env=BYOC_OPS_PORT={container.ops.base_url.port}"
         checked = docker("exec", port, container.name, *command)
@@ -147,7 +141,7 @@ class HealthCheck(Item):
         alone = ("run", "--rm", "--network=none", f"--entrypoint={command[0]}", lab.image)
         if docker(*alone, *command[1:]).returncode == 0:
             raise FailedError("it succeeds where no server is")
-        return f"every {every:g} s; it succeeds while the server is well, and fails where none is"
+        return "it succeeds while the server is well, and fails where none is"
 
 
 class Secrets(Item):

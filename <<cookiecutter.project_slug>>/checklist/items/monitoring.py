@@ -20,7 +20,6 @@ FAMILIES = {
     "byoc_errors_total": "counter",
 }
 LATENCIES = "byoc_frame_latency_ms_count"
-NO_ROUTE = "/no-such-route"
 # A unit is part of a name that dashboards know, and stays.
 ALLOWED = "byoc_frame_latency_ms metric names should not contain abbreviated units"
 
@@ -77,7 +76,7 @@ class MetricsAgree(Item):
         expect(container, ACTIVE, 0)
         answers = done(callers)
         expect(container, LATENCIES, before + answers)
-        container.jobs.post(NO_ROUTE)
+        container.jobs.post("/no-such-route")
         if (counted := container.errors("bad_request") - errors) != 1:
             raise FailedError(f"one wrong request was counted {counted:g} times as bad_request")
         return f"1 session, {answers} answers and 1 wrong request were counted as what they were"

@@ -15,10 +15,10 @@ from ..lab import Lab, total
 from ..work import one_more
 from .image import ReadOnlyRoot
 from emulator.container import Container, StartError
+from load_test.target import last_words
 
 POLLS = 5  # while the model is kept from loading
 FACTOR, SECONDS = 5, 3  # a first answer may take so many times as long, and so much longer
-WRONG = {"BYOC_CAPACITY": "none"}
 UNPROCESSED = "byoc_frames_unprocessed_total"  # which batch has none of
 GPU = Path("/dev/nvidiactl")
 
@@ -33,7 +33,8 @@ def first_answer(lab: Lab, container: Container, orchestrator: str | None = None
         words = " ".join(callers.troubles) or "no answer came"
         raise FailedError(f"a session is not served: {words}")
     if passed := total(container, UNPROCESSED) - before:
-        raise FailedError(f"{passed:g} frames passed the model by")
+        words = f"the model failed on {passed:g} frames, which came out as they went in"
+        raise FailedError(f"{words}: {last_words(container.log())}")
     return trace.first_seconds
 
 
@@ -82,8 +83,8 @@ class Ready(Item):
     Why: orchestrators send sessions as soon as the container is healthy, and each one that fails
     costs the orchestrator its reputation. https://github.com/livepeer/go-livepeer/blob/v0.9.1/ai/runner/live_runner.go
 
-    Fix: answer `/health` with status 503 until `load` has returned, and do in `load` whatever the
-    first session needs.
+    Fix: mend what the log says of the session. If `/health` was ok too early, answer it with
+    status 503 until `load` has returned.
     """
 
     needs = (ReadOnlyRoot,)
@@ -160,10 +161,8 @@ class WrongSetting(Item):
     with 2.
     """
 
-    needs = (Ready,)
-
     def check(self, lab: Lab) -> str:
-        return refuse_to_start(lab, **WRONG)
+        return refuse_to_start(lab, BYOC_CAPACITY="none")
 
 
 class GpuRequired(Item):
@@ -176,8 +175,6 @@ class GpuRequired(Item):
 
     Fix: check for a GPU at the start when BYOC_REQUIRE_GPU is set, and exit with 2.
     """
-
-    needs = (Ready,)
 
     def check(self, lab: Lab) -> str:
         if GPU.exists():

@@ -76,7 +76,7 @@ def strangers(lab: Lab, container: Container) -> str:
     if callers.troubles:
         raise FailedError("; ".join(callers.troubles))
     if not foreign:
-        raise SkippedError("the model changes the pictures' counter, so they can't be told apart")
+        raise SkippedError("the model paints over the counter that tells pictures apart")
     if sum(foreign):
         raise FailedError(f"{sum(foreign)} pictures were another session's")
     return f"{done(callers)} pictures of {len(foreign)} sessions at once were all their own"
