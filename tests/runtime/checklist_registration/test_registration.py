@@ -28,7 +28,9 @@ SECRET = "orch-secret"
 ONLY = "--only=registration"
 ITEMS = [item.id for item in ALL if item.module() == "registration"]
 PASSED: dict[str, Verdict] = dict.fromkeys(ITEMS, "passed")
-HERE = [each for each in CATALOGUE if each.pipeline in ("", ANSWERS["pipeline"])]
+# What is the same for both pipelines is broken in the one whose sessions are short.
+SHORT = "batch"
+HERE = [each for each in CATALOGUE if (each.pipeline or SHORT) == ANSWERS["pipeline"]]
 # Below those that the kernel gives to whoever asks for any.
 PORTS = range(20_000, 30_000, 2)
 
@@ -107,4 +109,4 @@ def test_exactly_its_item_fails(number: int, folder: Path, runs: dict[int, Futur
 
 
 def test_every_item_has_one() -> None:
-    assert set(PASSED) == {broken.item for broken in HERE}
+    assert set(PASSED) == {broken.item for broken in CATALOGUE}
