@@ -62,11 +62,10 @@ class HealthUnderLoad(Item):
 
     def check(self, lab: Lab) -> str:
         container = lab.running()
-        one_more = lab.capacity + 1
-        with watched(container) as seen, calling(lab.options, container, one_more) as callers:
+        with watched(container) as it, calling(lab.options, container, lab.capacity + 1) as callers:
             callers.wait_answered()
             time.sleep(POLL_SECONDS if lab.quick else FULL_SECONDS)
-        return f"{seen[0]}, with {count(lab.capacity, 'session')} and one more that was refused"
+        return f"{it[0]}, with {count(lab.capacity, 'session')} and one more that was refused"
 
 
 class HealthWithLock(Item):

@@ -133,6 +133,8 @@ class HealthCheck(Item):
         form, *command = found.get("Test") or ["NONE"]
         if form != "CMD":
             raise FailedError(f"there is none in exec form, but {form} {' '.join(command)}")
+        if not found.get("Timeout"):
+            raise FailedError("it has no timeout, and Docker waits for 30 s")
         container = lab.running()
         port = f"--env=BYOC_OPS_PORT={container.ops.base_url.port}"
         checked = docker("exec", port, container.name, *command)
