@@ -15,6 +15,8 @@ from image.engine import Image
 from languages import run
 from programs.suites import ORCHESTRATOR, TRICKLE, layers
 
+# By what other tests have run in the image's repository.
+MADE_LATER = shutil.ignore_patterns("uv.lock", ".venv", "checklist-report", "__pycache__")
 TAG = {"ref": "refs/tags/v1.2.3", "repository": {"private": False}}
 # At ports that are free, and not at 8935 and 8000, and in a session of its own, because act ends
 # that of the step. Nothing is published.
@@ -63,7 +65,7 @@ class Runner:
     def __init__(self, image: Image, folder: Path, *, lock: bool = True) -> None:
         self._image = image
         self._folder = folder
-        self._root = shutil.copytree(image.root, folder / "repository")
+        self._root = shutil.copytree(image.root, folder / "repository", ignore=MADE_LATER)
         if lock:
             run("uv", "lock", "--quiet", cwd=self._root)
         commit(self._root)
