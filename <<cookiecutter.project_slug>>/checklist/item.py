@@ -2,6 +2,7 @@
 
 import re
 import sys
+from abc import ABC, abstractmethod
 from typing import ClassVar, Literal, NamedTuple
 
 from .lab import Lab
@@ -35,7 +36,7 @@ class Texts(NamedTuple):
     fix: str
 
 
-class Item:
+class Item(ABC):
     """One item, which its class names. Its docstring has four paragraphs: the title, the claim,
     `Why:` with a link, and `Fix:`.
 
@@ -51,9 +52,9 @@ class Item:
         cls.id = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", cls.__name__).lower()
         cls.texts = read_texts(cls.__doc__ or "")
 
+    @abstractmethod
     def check(self, lab: Lab) -> str:
         """What was seen. Raises FailedError, SkippedError or NotTestedError."""
-        raise NotImplementedError
 
     @classmethod
     def module(cls) -> str:

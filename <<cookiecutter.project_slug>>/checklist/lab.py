@@ -19,6 +19,7 @@ MODEL = f"{PACKAGE}.model:Model"
 PATIENCE_SECONDS = 60  # for what must come, however busy the machine is
 KILL_SECONDS = 10  # from SIGTERM to SIGKILL
 FREE_SECONDS = 15  # for sessions to end
+REFUSE_SECONDS = 10  # at most, or it is no refusal
 ACTIVE = "byoc_sessions_active"
 
 

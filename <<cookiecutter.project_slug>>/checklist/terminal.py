@@ -96,7 +96,7 @@ def listing(items: Iterable[type[Item]]) -> None:
 def explain(items: Iterable[type[Item]]) -> None:
     for item in items:
         texts = item.texts
-        say(f"{bare(item.texts.title)} ({item.id})", "bold")
+        say(f"{bare(texts.title)} ({item.id})", "bold")
         say(f"{bare(texts.proves)}\n\nWhy it matters: {bare(texts.why)}")
         say(texts.link, whole=True)
         if item.needs:

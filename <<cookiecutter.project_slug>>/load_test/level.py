@@ -18,7 +18,7 @@ from .traffic import UNIT, Session, Traffic
 from .words import SENDER
 
 START_SECONDS = 120  # for the first answer of every session
-SETTLE_SECONDS = 3.0  # from the last of them until the first window begins, and when idle
+SETTLE_SECONDS = 3  # from the last of them until the first window begins, and when idle
 LAST_SECONDS = 60  # for sessions to end
 FREE_SECONDS = 30  # for the container to be healthy and without a session, before each level
 LOOK_SECONDS = 0.1
@@ -87,9 +87,9 @@ class Bench:
     scraper: Scraper
     memory: MemoryWatch
     objectives: Objectives
+    settle: float
     fits: int = 0
     idle: int = 0
-    settle: float = SETTLE_SECONDS
 
     async def warm_up(self) -> None:
         """One session, and then none: what is used then is level 0. Raises LoadTestError."""

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from .conclusion import conclude
 from .devices import watch_memory
-from .level import Bench
+from .level import SETTLE_SECONDS, Bench
 from .page import render
 from .report import Report
 from .scraper import watch_ops
@@ -48,8 +48,9 @@ async def run(
     ):
         report.device = memory.device
         async with traffic:
-            bench = Bench(traffic, scraper, memory, report.objectives, options.memory_bytes)
-            bench.settle = GLANCE_SECONDS if glance else bench.settle
+            settle = GLANCE_SECONDS if glance else SETTLE_SECONDS
+            goal, fits = report.objectives, options.memory_bytes
+            bench = Bench(traffic, scraper, memory, goal, settle, fits)
             await bench.warm_up()
             report.age_by = traffic.age_by
             while plan := next_level(report):

@@ -10,7 +10,6 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,13 +18,12 @@ from typing import Any
 import yaml
 
 from languages import run
+from programs.environment import inherited
 
 SECONDS = 1800
 RUNNER = "ubuntu-24.04"
 DIGEST = f"sha256:{'0' * 64}"
 UPLOADS = "actions/upload-artifact"
-# What this run was started with is nothing that a runner has.
-OWN_VARIABLES = ("BYOC_", "NOX_", "PYTEST_", "PYTHON", "UV_PROJECT_", "VIRTUAL_ENV")
 IDENTITY = ("-c", "user.name=Test", "-c", "user.email=test@example.com")
 
 NOTING = """\
@@ -170,7 +168,7 @@ def act(root: Path, folder: Path, workflow: str, *event: str, **instead: str) ->
             f"--action-cache-path={folder / 'workspace'}",
         ],
         cwd=root,
-        env=dict(environment()) | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"},
+        env=inherited() | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -179,7 +177,3 @@ def act(root: Path, folder: Path, workflow: str, *event: str, **instead: str) ->
         check=False,
     )
     return Run(folder, done.returncode, done.stdout)
-
-
-def environment() -> Iterator[tuple[str, str]]:
-    return ((name, v) for name, v in os.environ.items() if not name.startswith(OWN_VARIABLES))

@@ -10,8 +10,9 @@ from typing import Any
 
 import yaml
 
+from programs.environment import inherited
+
 SECONDS = 600
-OWN = ("BYOC_", "PYTEST_", "PYTHON", "VIRTUAL_ENV")
 STRUCTURE = yaml.safe_load(Path(__file__).with_name("structure.yaml").read_text())
 NEEDS = """
 import json
@@ -26,11 +27,11 @@ print(*(item.id for item in ALL if item.module() == "image"))
 
 def run_there(root: Path, *command: str, path: str = "") -> str:
     """What a command prints in the repository; `path` is searched for programs first."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OWN)}
+    given = inherited()
     done = subprocess.run(
         command,
         cwd=root,
-        env=inherited | {"PATH": os.pathsep.join(filter(None, [path, inherited["PATH"]]))},
+        env=given | {"PATH": os.pathsep.join(filter(None, [path, given["PATH"]]))},
         capture_output=True,
         text=True,
         timeout=SECONDS,

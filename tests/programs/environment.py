@@ -26,6 +26,15 @@ OWN_VARIABLES = ("BYOC_", "NOX_", "PYTEST_", "PYTHON", "UV_PROJECT_", "VIRTUAL_E
 KEPT = "BYOC_REQUIRE_DOCKER"
 
 
+def inherited() -> dict[str, str]:
+    """The variables that programs get."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name == KEPT or not name.startswith(OWN_VARIABLES)
+    }
+
+
 class CheckError(Exception):
     """A check that failed, with what it printed."""
 
@@ -34,15 +43,10 @@ def run(
     command: list[str], root: Path, variables: Mapping[str, str], seconds: float = MOST_SECONDS
 ) -> str:
     """What the command prints; CheckError if it fails, or is not done in time."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name == KEPT or not name.startswith(OWN_VARIABLES)
-    }
     process = subprocess.Popen(
         command,
         cwd=root,
-        env={**kept, **variables},
+        env={**inherited(), **variables},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -11,8 +11,8 @@ from ..lab import Lab, soon, total
 from .monitoring import Metrics
 from .start import first_answer
 from emulator.container import Container
+from load_test.level import RESTARTS
 
-RESTARTS = "byoc_worker_restarts_total"
 TIME_LIMIT = {"BYOC_JOB_TIMEOUT_SECONDS": "2"}
 
 

@@ -16,6 +16,7 @@ from ..item import FailedError, Item
 from ..lab import Lab, soon, total
 from .start import Ready
 from emulator.container import POLL_SECONDS, Container
+from load_test.level import RESTARTS
 from load_test.scraper import Scraper, repeating
 from reporting.words import count
 
@@ -23,7 +24,6 @@ POLLS, PAUSE_SECONDS = 10, 0.1  # at least, in each item; between two
 FULL_SECONDS = 30  # so that a poll every 5 s is among them more than once
 TOO_LONG = POLL_SECONDS + 0.5  # what stops longer than this would be missed by a poll
 FRAMES = "byoc_frames_in_total"
-RESTARTS = "byoc_worker_restarts_total"
 CONNECTIONS, FLOODERS = 200, 8
 GARBAGE = b"POST /\x00 HTTP/9.9\r\n" + 4096 * b"x"
 

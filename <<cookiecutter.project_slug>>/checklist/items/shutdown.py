@@ -37,6 +37,13 @@ def terminate(container: Container, event: str) -> float:
     return since
 
 
+def stop(lab: Lab, container: Container, event: str) -> float:
+    """SIGTERM, after which jobs may end; how many seconds later the container has."""
+    since = terminate(container, event)
+    lab.withdraw_orders()
+    return wait_exit(container, since)
+
+
 class StopWithSessions(Item):
     """SIGTERM closes all sessions and loses nothing.
 
@@ -54,9 +61,7 @@ class StopWithSessions(Item):
     def check(self, lab: Lab) -> str:
         with lab.start() as container:
             with lasting_sessions(lab, container, lab.capacity) as callers:
-                since = terminate(container, "admission closed")
-                lab.withdraw_orders()
-                seconds = wait_exit(container, since)
+                seconds = stop(lab, container, "admission closed")
             if words := lost(callers, container):
                 raise FailedError("; ".join(words))
         return f"{lab.capacity} sessions lost nothing, exit code 0 after {seconds:.1f} s"
@@ -83,9 +88,7 @@ class StopTwice(Item):
                 time.sleep(ECHO_SECONDS)
                 if container.process.poll() is not None:
                     raise FailedError("it did not wait for the open session")
-                since = terminate(container, "drain ended")
-                lab.withdraw_orders()
-                seconds = wait_exit(container, since)
+                seconds = stop(lab, container, "drain ended")
             if words := lost(callers, container):
                 raise FailedError("; ".join(words))
         return f"a drain of {DRAIN_SECONDS} s ended {seconds:.1f} s after it, and nothing was lost"

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -75,10 +75,13 @@ def run_checklist(
     return done.returncode, done.stdout
 
 
+def read_report(folder: Path) -> Report:
+    return Report.model_validate_json((folder / "report.json").read_text("utf-8"))
+
+
 def findings(folder: Path) -> dict[str, Verdict]:
     """By item."""
-    report = Report.model_validate_json((folder / "report.json").read_text("utf-8"))
-    return {finding.id: finding.verdict for finding in report.items}
+    return {finding.id: finding.verdict for finding in read_report(folder).items}
 
 
 def dependents(item: str) -> list[str]:
@@ -112,12 +115,8 @@ def examined(
     call: Callable[[Broken, Path], Result] = examine,
 ) -> Iterator[dict[int, Future[Result]]]:
     """By their numbers, those whose tests were chosen; each has the folder of its number."""
-    chosen = [
-        item.callspec
-        for item in session.items
-        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
-    ]
-    numbers = {spec.params["number"] for spec in chosen if "number" in spec.params}
+    params = [item.callspec.params for item in session.items if hasattr(item, "callspec")]
+    numbers: set[Any] = {each["number"] for each in params if "number" in each}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {
             number: pool.submit(call, catalogue[number], folder / str(number)) for number in numbers

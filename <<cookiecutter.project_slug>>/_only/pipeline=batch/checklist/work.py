@@ -9,10 +9,9 @@ import httpx
 
 from .callers import Callers, calling
 from .item import FailedError
-from .lab import ACTIVE, Lab, soon
+from .lab import ACTIVE, REFUSE_SECONDS, Lab, soon
 from emulator.container import Container
 
-REFUSE_SECONDS = 10  # at most, or it is no refusal
 # For a request whose body does not come, the shorter the better here.
 IMPATIENT = {"BYOC_BODY_TIMEOUT_SECONDS": "2"}
 ROUNDS = 20

@@ -9,10 +9,9 @@ import httpx
 
 from .callers import Callers, calling
 from .item import FailedError, SkippedError
-from .lab import Lab
+from .lab import REFUSE_SECONDS, Lab
 from emulator.container import Container
 
-REFUSE_SECONDS = 10  # at most, or it is no refusal
 # For a session that nobody sends anything to, the shorter the better here.
 IMPATIENT = {"BYOC_SESSION_IDLE_SECONDS": "2"}
 MORE = 30  # frames show that a session goes on: fewer may have been on their way

@@ -1,49 +1,27 @@
 """The report as a page, which Chromium opens."""
 
-import itertools
 import re
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page
 
+import pages
 from checklist import words
 from checklist.page import code, render
 from checklist.report import Report
 from pages import (
-    SCHEMES,
     WIDTHS,
     assert_no_wider_than_the_window,
     assert_texts_stand_out,
     loading_nothing,
     opened_page,
-    run_chromium,
 )
 from reports import REPORTS, failures, hostile
 
 MOST_BYTES = 300_000
 
-
-@pytest.fixture(params=REPORTS)
-def report(request: pytest.FixtureRequest) -> Report:
-    return REPORTS[request.param]()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with run_chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(
-    scope="module",
-    params=itertools.product(REPORTS, WIDTHS, SCHEMES),
-    ids=lambda parts: "-".join(map(str, parts)),
-)
-def opened(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
-    name, width, scheme = request.param
-    with opened_page(chromium, render(REPORTS[name]()), width, scheme) as page:
-        yield page
+chromium, report = pages.chromium, pages.each_of(REPORTS)
+opened = pages.each_opened(REPORTS, render)
 
 
 def test_page_needs_nothing_else(report: Report) -> None:

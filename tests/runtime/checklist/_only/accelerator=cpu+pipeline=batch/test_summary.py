@@ -9,6 +9,7 @@ import pytest
 from checklist import words
 from checklist.report import Report
 from checklist.summary import markdown
+from pages import each_of
 from reports import HOSTILE, REPORTS, failures, finding, hostile, passed
 from reports import report as make
 from terminals import without_terminal
@@ -16,10 +17,7 @@ from terminals import without_terminal
 MOST_BYTES = 2**20  # that GitHub takes
 ROW = re.compile(r"(?<!\\)\|")
 
-
-@pytest.fixture(params=REPORTS)
-def report(request: pytest.FixtureRequest) -> Report:
-    return REPORTS[request.param]()
+report = each_of(REPORTS)
 
 
 @pytest.mark.parametrize(

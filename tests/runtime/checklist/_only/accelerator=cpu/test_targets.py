@@ -8,15 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from breaking import findings, run_checklist
+from breaking import findings, read_report, run_checklist
 from checklist.items import ALL
-from checklist.report import Report
 from emulator.container import DEADLINE_SECONDS, eventually, run_container
 from harness import ROOT
-
-
-def read(folder: Path) -> Report:
-    return Report.model_validate_json((folder / "report.json").read_text("utf-8"))
 
 
 def test_one_that_runs_is_tried_up_to_its_own_capacity(tmp_path: Path) -> None:
@@ -27,7 +22,7 @@ def test_one_that_runs_is_tried_up_to_its_own_capacity(tmp_path: Path) -> None:
         assert code == 0, words
         assert container.errors("bad_request") == 1
         assert container.metric("byoc_sessions_active") == 0
-    assert read(tmp_path / "report").capacity == 1
+    assert read_report(tmp_path / "report").capacity == 1
     found = findings(tmp_path / "report")
     elsewhere = {item.id for item in ALL if item.target != "running"}
     assert {found[item] for item in elsewhere} == {"skipped"}
@@ -62,4 +57,4 @@ def test_ctrl_c_leaves_what_was_found_and_no_container(tmp_path: Path) -> None:
         assert process.wait(DEADLINE_SECONDS) == 130
         with pytest.raises(ProcessLookupError):
             os.killpg(process.pid, 0)
-    assert read(tmp_path).outcome == "unfinished"
+    assert read_report(tmp_path).outcome == "unfinished"

@@ -1,6 +1,7 @@
 """What containers do wrong with an orchestrator at which they register a capability."""
 
 from breaking import Broken, Change
+from draining import ADMITTING
 
 SRC = "src/my_model"
 LIVE = "live-video-to-video"
@@ -38,17 +39,7 @@ CATALOGUE = [
             )
         ],
     ),
-    Broken(
-        "drained",
-        "it admits sessions while it drains",
-        [
-            Change(
-                f"{SRC}/lifecycle.py",
-                "        self._sessions.close()\n        self._orchestrator.close_admission()\n",
-                "",
-            )
-        ],
-    ),
+    ADMITTING,
     Broken(
         "drained",
         "it cuts the open session",

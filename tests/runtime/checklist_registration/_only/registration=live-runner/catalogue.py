@@ -1,6 +1,7 @@
 """What live runners do wrong with an orchestrator at which they register."""
 
 from breaking import Broken, Change
+from draining import ADMITTING
 
 SRC = "src/my_model"
 LIVE = "live-video-to-video"
@@ -53,17 +54,7 @@ CATALOGUE = [
         ],
         LIVE,
     ),
-    Broken(
-        "drained",
-        "it admits sessions while it drains",
-        [
-            Change(
-                f"{SRC}/lifecycle.py",
-                "        self._sessions.close()\n        self._orchestrator.close_admission()\n",
-                "",
-            )
-        ],
-    ),
+    ADMITTING,
     Broken(
         "withdrawn",
         "it does not unregister",

@@ -1,6 +1,7 @@
 """What containers do wrong with an orchestrator that was told of them."""
 
 from breaking import Broken, Change
+from draining import ADMITTING
 
 SRC = "src/my_model"
 LIVE = "live-video-to-video"
@@ -28,17 +29,7 @@ CATALOGUE = [
             )
         ],
     ),
-    Broken(
-        "drained",
-        "it admits sessions while it drains",
-        [
-            Change(
-                f"{SRC}/lifecycle.py",
-                "        self._sessions.close()\n        self._orchestrator.close_admission()\n",
-                "",
-            )
-        ],
-    ),
+    ADMITTING,
     Broken(
         "drained",
         "it is unhealthy while it drains",

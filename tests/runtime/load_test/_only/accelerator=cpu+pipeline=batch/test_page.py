@@ -3,25 +3,21 @@
 import itertools
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page
 
+import pages
 from load_test import words
 from load_test.page import chosen, render
 from load_test.report import Report
 from load_test.summary import markdown
 from pages import (
-    SCHEMES,
-    WIDTHS,
     assert_no_wider_than_the_window,
     assert_texts_stand_out,
     loading_nothing,
-    opened_page,
-    run_chromium,
 )
-from reporting.words import count, percent, size
+from reporting.words import UNKNOWN, count, percent, size
 from reports import REPORTS, by_latency, by_memory, hostile, invalid
 
 MOST_BYTES = 300_000
@@ -40,26 +36,8 @@ LABELS = """() => [...document.querySelectorAll("svg")].map(picture => {
 type Box = tuple[float, float, float, float]
 
 
-@pytest.fixture(params=REPORTS)
-def report(request: pytest.FixtureRequest) -> Report:
-    return REPORTS[request.param]()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with run_chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(
-    scope="module",
-    params=itertools.product(REPORTS, WIDTHS, SCHEMES),
-    ids=lambda parts: "-".join(map(str, parts)),
-)
-def opened(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
-    name, width, scheme = request.param
-    with opened_page(chromium, render(REPORTS[name]()), width, scheme) as page:
-        yield page
+chromium, report = pages.chromium, pages.each_of(REPORTS)
+opened = pages.each_opened(REPORTS, render)
 
 
 def pictures(report: Report) -> list[ET.Element]:
@@ -117,7 +95,7 @@ def test_each_picture_shows_the_numbers_of_its_table(report: Report) -> None:
         for number, line in enumerate(lines, 1):
             heights = re.findall(r"[ML][\d.]+ ([\d.]+)", line.attrib["d"])
             told = [row[number] for row in rows if head[0] != "sessions" or row[0] not in invalid]
-            known = [value(cell) for cell in told if cell != words.UNKNOWN]
+            known = [value(cell) for cell in told if cell != UNKNOWN]
             nearly = pytest.approx(known, rel=0.05, abs=0.002 if head[1] == "share" else 0.11)
             assert [reading(picture, float(y)) for y in heights] == nearly
 
@@ -142,7 +120,7 @@ def test_what_is_not_known_is_a_gap() -> None:
     for picture, (_, *rows) in zip(pictures(report), tables(report), strict=False):
         lines = [path for path in picture.iter("path") if path.attrib["class"] in "abc"]
         for number, line in enumerate(lines, 1):
-            known = [row[number] != words.UNKNOWN for row in rows]
+            known = [row[number] != UNKNOWN for row in rows]
             pieces = [group for group, _ in itertools.groupby(known) if group]
             assert line.attrib["d"].count("M") == len(pieces)
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 import standin
-from breaking import run_checklist
-from checklist.report import Finding, Report
+from breaking import read_report, run_checklist
 from memory import MIB, take
 from standin import Standin
 from workload import sample
@@ -39,9 +38,8 @@ def test_a_capacity_above_the_card_fails(
         f"--capacity={capacity}",
         LD_LIBRARY_PATH=str(library.parent),
     )
-    report = Report.model_validate_json((tmp_path / "report" / "report.json").read_text("utf-8"))
-    found = {finding.id: finding for finding in report.items}
-    fits: Finding = found["memory-fits"]
+    found = {finding.id: finding for finding in read_report(tmp_path / "report").items}
+    fits = found["memory-fits"]
     assert fits.verdict == verdict, words
     assert f"100 MiB when idle and {capacity} times 100 MiB are" in fits.words
     assert "of the 450 MiB that fit; 10 % is kept free" in fits.words

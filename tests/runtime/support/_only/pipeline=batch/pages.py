@@ -1,12 +1,13 @@
 """Pages of reports, as Chromium shows them."""
 
+import itertools
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from html.parser import HTMLParser
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
@@ -65,8 +66,8 @@ def loading_nothing(html: str) -> Elements:
     return elements
 
 
-@contextmanager
-def run_chromium() -> Iterator[Browser]:
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
     """Without it tests are skipped, but where everything has to be there they fail."""
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
@@ -85,6 +86,32 @@ def opened_page(chromium: Browser, html: str, width: int, scheme: Scheme) -> Ite
     page.set_content(html.replace("<details>", "<details open>"))
     yield page
     page.close()
+
+
+def each_of[R](reports: Mapping[str, Callable[[], R]]) -> Any:
+    """A fixture: one report after the other."""
+
+    @pytest.fixture(params=reports)
+    def report(request: pytest.FixtureRequest) -> R:
+        return reports[request.param]()
+
+    return report
+
+
+def each_opened[R](reports: Mapping[str, Callable[[], R]], render: Callable[[R], str]) -> Any:
+    """A fixture: the page of one report after the other, in every width and scheme."""
+
+    @pytest.fixture(
+        scope="module",
+        params=itertools.product(reports, WIDTHS, SCHEMES),
+        ids=lambda parts: "-".join(map(str, parts)),
+    )
+    def opened(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+        name, width, scheme = request.param
+        with opened_page(chromium, render(reports[name]()), width, scheme) as page:
+            yield page
+
+    return opened
 
 
 def assert_no_wider_than_the_window(page: Page) -> None:
