@@ -73,6 +73,7 @@ class Stream:
         return self._model.process(self._session, frame)
 
     def close(self) -> None:
+        self._model.last.pop(self._session, None)
         self._model.leave()
 
 
@@ -100,7 +101,7 @@ class Freezer(Plain):
     """Shows each picture for so many frames."""
 
     def process(self, session: str, frame: Picture) -> Picture:
-        if self.served % 10 == 1:
+        if self.served % 10 == 1 or session not in self.last:
             self.last[session] = frame.copy()
         return self.last[session]
 
