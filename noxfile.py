@@ -47,6 +47,13 @@ def names(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHON)
+def settings(session: nox.Session) -> None:
+    """Write `.env.example` of generated repositories again, after a change of settings."""
+    install(session, "test")
+    session.run("python", "-m", "answers.settings", env={"PYTHONPATH": "tests"})
+
+
+@nox.session(python=PYTHON)
 def benchmark(session: nox.Session) -> None:
     """Measure the generated container beside its peers; `-- --quick` takes under two minutes."""
     install(session, "test")

@@ -1,5 +1,6 @@
-"""Lay out the files that the options ask for, note the answers, and say what to do next."""
+"""Copy the files that the options need, write down the answers, and say what to do next."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -7,14 +8,14 @@ from pathlib import Path
 # Safe in a raw string: tojson writes ASCII, and JSON never has three quotes in a row.
 ANSWERS = json.loads(r"""<<cookiecutter|tojson>>""")
 ONLY = Path("_only")
+RUNTIME = Path("src", ANSWERS["package_name"], "runtime")
 
 
 def lay_chosen_files() -> None:
-    """Lay the folders whose conditions are met over the rest.
+    """Copy the folders whose conditions are met over the rest.
 
-    A condition is `option=choice,choice+option=...`, or several of that kind with `_or_` between.
-    What only other answers ask for is no part of this repository; after `--overwrite-if-exists` it
-    may stand there from before, and goes.
+    A condition is `option=choice,choice+option=...`, or several of these joined by `_or_`. Files
+    that only other answers need are removed: with `--overwrite-if-exists` old ones may be there.
     """
     chosen: set[Path] = set()
     others: set[Path] = set()
@@ -39,15 +40,25 @@ def is_met(condition: str) -> bool:
 
 
 def note_answers() -> None:
-    """All that is needed to generate the same repository again."""
+    """Write the answers to a file, from which the same repository can be generated again."""
     note = {name: value for name, value in ANSWERS.items() if not name.startswith("_")}
     note["template_version"] = ANSWERS["__template_version"]
     text = json.dumps(note, ensure_ascii=False, indent=2, sort_keys=True)
     Path(".cookiecutter.json").write_text(text + "\n", encoding="utf-8")
 
 
+def note_checksums() -> None:
+    """Of all that an update replaces, as `sha256sum --check` reads them."""
+    lines = [
+        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(RUNTIME).as_posix()}\n"
+        for file in sorted(RUNTIME.rglob("*.py"))
+    ]
+    (RUNTIME / "checksums.txt").write_bytes("".join(lines).encode())
+
+
 lay_chosen_files()
 note_answers()
+note_checksums()
 package = ANSWERS["package_name"]
 print(f"Serve it:     cd {ANSWERS['project_slug']} && uv run python -m {package}")
 print("Test it:      uv run nox -s tests")

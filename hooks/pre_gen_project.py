@@ -1,7 +1,7 @@
-"""Refuse the answers that no working repository can be made of.
+"""Refuse answers from which no working repository can be made.
 
-cookiecutter renders this file, runs it in the new, empty folder, and removes that folder when it
-fails. Every refusal is printed, so that one more try is enough.
+cookiecutter renders this file, runs it in the new, empty folder, and removes that folder if it
+fails. All refusals are printed at once, so that the user needs only one more try.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ import sys
 
 # Safe in a raw string: tojson writes ASCII, and JSON never has three quotes in a row.
 ANSWERS = json.loads(r"""<<cookiecutter|tojson>>""")
-# The same before cookiecutter rendered them: to it, answers on the command line are templates.
+# The answers before cookiecutter rendered them, because it reads those on the command line as
+# templates.
 GIVEN = json.loads(r"""<<_cookiecutter|tojson>>""")
 
 TEXT_LENGTH = {"project_name": 60, "description": 200, "author_name": 100}
-# Invisible, yet part of names in several scripts and of many emoji.
+# Invisible, but allowed, because several scripts and many emoji need them.
 JOINERS = str.maketrans("", "", "\u200c\u200d")
-# What repositories can depend on, import or keep at their root, as `nox -s names` derives it: a
-# package must not hide it, and a distribution can't depend on another of the same name.
+# Names that repositories can depend on, import or have at their root, derived by `nox -s names`. A
+# package must not hide one of them, and a distribution can't depend on another of the same name.
 DISTRIBUTIONS = {name.replace("-", "_") for name in ANSWERS["_taken"]["distributions"]}
 TAKEN = {*sys.stdlib_module_names, *DISTRIBUTIONS, *ANSWERS["_taken"]["modules"], "test"}
-# What a model may depend on later: distributions, and modules that are called otherwise.
+# Libraries that a model may need later: distributions, and modules with other names.
 LIBRARIES_OF_MODELS = (
     *("accelerate", "bitsandbytes", "ctranslate2", "cupy", "diffusers", "einops", "faster_whisper"),
     *("flax", "huggingface_hub", "insightface", "jax", "jaxlib", "keras", "librosa", "mediapipe"),
@@ -39,9 +40,9 @@ ROUTES = {
     *("docs", "health", "live-video-to-video", "livez", "metrics", "openapi.json", "redoc"),
     *("run", "stream"),
 }
-# What runs beside the container in compose.yaml, under names of the same network.
+# The other services of the Compose files, which share a network with the container.
 SERVICES = {"gateway", "grafana", "orchestrator", "prometheus"}
-# What each registry allows as the account in an image's name.
+# The names of accounts that each registry allows.
 ACCOUNTS = {
     "ghcr.io": (r"(?!.{40})[a-z0-9]+(-[a-z0-9]+)*", "1 to 39 of a-z, 0-9 and single dashes"),
     "docker.io": (r"[a-z0-9]{4,30}", "4 to 30 of a-z and 0-9"),
@@ -49,7 +50,7 @@ ACCOUNTS = {
 
 
 def one_line(answer: str, text: str) -> str | None:
-    """Texts stand in quoted strings, headings and labels."""
+    """Texts are put into quoted strings, headings and labels."""
     longest = TEXT_LENGTH[answer]
     printable = text.translate(JOINERS).isprintable()
     if printable and 1 <= len(text) <= longest and text == text.strip():
@@ -58,7 +59,7 @@ def one_line(answer: str, text: str) -> str | None:
 
 
 def not_a_template(answer: str, text: str) -> str | None:
-    """Jinja would not let its own signs through as they were written."""
+    """Jinja would not copy its own signs as they were written."""
     if any(re.search(r"<[%#<]|^\s*#%", form) for form in (text, GIVEN[answer])):
         return "leave out '<' before '<', '%' or '#', and '#%' at the start"
     return None
@@ -74,21 +75,21 @@ def slug(_: str, text: str) -> str | None:
 def no_dependency(_: str, text: str) -> str | None:
     """A distribution can't depend on another of the same name."""
     if text.replace("-", "_") in DISTRIBUTIONS:
-        return "choose a name that no dependency of the repository has"
+        return "choose another name, because a dependency of the repository has this one"
     return None
 
 
 def no_library(_: str, text: str) -> str | None:
-    """The model could not import, nor the project depend on, a library of its own name."""
+    """The model could not import, and the project not depend on, a library of the same name."""
     if text.replace("-", "_") in LIBRARIES_OF_MODELS:
-        return "choose a name that no library has which models import"
+        return "choose another name, because a library that models import has this one"
     return None
 
 
 def no_service(_: str, text: str) -> str | None:
-    """The container is reached by this name, among others of the same network."""
+    """Other services reach the container by this name."""
     if text in SERVICES:
-        return "choose a name that no service of compose.yaml has"
+        return "choose another name, because another service in Compose has this one"
     return None
 
 
@@ -96,18 +97,21 @@ def identifier(_: str, text: str) -> str | None:
     """The package is imported by this name."""
     if re.fullmatch(r"[a-z][a-z0-9_]{,39}", text) and not keyword.iskeyword(text):
         return None
-    return "use 1 to 40 of a-z, 0-9 and _, a letter first, and no word of Python's own"
+    return "use 1 to 40 of a-z, 0-9 and _, a letter first, and no keyword of Python"
 
 
 def not_taken(_: str, text: str) -> str | None:
-    """A package that hides one of these breaks imports far from here."""
+    """A package that hides one of these breaks imports elsewhere."""
     if text in TAKEN:
-        return "choose a name that no standard module, dependency or folder of the repository has"
+        return (
+            "choose another name, because a standard module, a dependency or a folder of the "
+            "repository has this one"
+        )
     return None
 
 
 def capability(_: str, text: str) -> str | None:
-    """The capability is a route beside the server's own."""
+    """The capability is a route of the server, beside its other routes."""
     allowed = re.fullmatch(r"(?!.{41})[A-Za-z0-9]+([._-]+[A-Za-z0-9]+)*", text)
     if allowed and text not in ROUTES:
         return None
@@ -115,20 +119,31 @@ def capability(_: str, text: str) -> str | None:
     return f"use 1 to 40 of A-Z, a-z, 0-9 and, between them, '.', _ or -; not a route: {routes}"
 
 
+def app(_: str, text: str) -> str | None:
+    """Callers find the model by its app, which is part of JSON, Python, Markdown and commands."""
+    part = "[A-Za-z0-9][A-Za-z0-9._-]*"
+    if re.fullmatch(rf"(?!.{{81}}){part}(/{part})+", text):
+        return None
+    return (
+        "write pipeline/model: at most 80 of A-Z, a-z, 0-9, '.', _, - and /, "
+        "with a letter or a digit first and after each /"
+    )
+
+
 def email(_: str, text: str) -> str | None:
-    """Package metadata holds it beside the author's name."""
+    """Package metadata contains it, with the author's name."""
     if re.fullmatch(r"(?!.{255})[A-Za-z0-9._%+-]+@([A-Za-z0-9-]+\.)+[A-Za-z0-9-]+", text):
         return None
     return "write an address of ASCII letters with one @ and a domain"
 
 
 def account(_: str, text: str) -> str | None:
-    """Registries differ in the accounts that they allow."""
+    """Registries allow different names."""
     registry = ANSWERS["registry"]
     pattern, rule = ACCOUNTS[registry]
     if re.fullmatch(pattern, text):
         return None
-    return f"{registry} takes {rule}"
+    return f"{registry} accepts {rule}"
 
 
 RULES = {
@@ -140,6 +155,7 @@ RULES = {
     "author_email": ((email,), "ada@example.com"),
     "organization": ((account,), "example"),
     "capability_name": ((capability,), "my-model"),
+    "app": ((app,), "image-to-text/my-ocr"),
 }
 
 

@@ -78,7 +78,7 @@ LANGUAGES: dict[str, Callable[[Path], None]] = {
     **{".py": python, ".toml": toml, ".json": json_, ".yml": yaml_, ".yaml": yaml_},
     **{"Dockerfile": dockerfile, ".sh": shell, ".c": c, ".jpg": picture, ".md": plain},
     **{".env.example": environment, ".python-version": plain, "LICENSE": plain},
-    **{".html": jinja, ".mp4": video},
+    **{".html": jinja, ".mp4": video, ".txt": plain},
     **{".dockerignore": plain, ".gitattributes": plain, ".gitignore": plain},
 }
 

@@ -1,25 +1,64 @@
-"""Serve until a signal.
+"""Serve the model until a signal. This file is yours: it says what is served, and as what.
 
-Exit codes: 0 stopped as asked; 1 something was cut, or the model can't come up; 2 a wrong setting,
-a port that is taken, or a GPU required and absent.
+`--settings` prints all settings instead, as `.env.example` has them. Exit codes: 0 stopped as
+asked; 1 something was cut, or the model can't come up; 2 a wrong setting, a port that is taken, or
+a GPU required and absent.
 """
 
 import sys
+from typing import TYPE_CHECKING
 
-from .signals import exit_at_once
+from .runtime.signals import exit_at_once
+
+if TYPE_CHECKING:
+    from .runtime.container import Parts
+    from .runtime.settings import SettingsGroup
+
+DISTRIBUTION = "<<cookiecutter.project_slug>>"
+# The environment takes precedence.
+DEFAULTS = {
+    # As text: the model runs in a process of its own, and is never imported into this one.
+    "BYOC_MODEL": f"{__package__}.model:Model",
+    "BYOC_CAPABILITY_NAME": "<<cookiecutter.capability_name>>",
+    #% if cookiecutter.registration == "live-runner"
+    "BYOC_APP": "<<cookiecutter.app>>",
+    #% endif
+}
+EXECUTOR = f"{__package__}.runtime.worker.<<cookiecutter.__executor>>"
 
 
 def main() -> int:
     exit_at_once()
 
-    from .serve import serve
-    from .settings import SettingsError, read_settings
+    from .runtime.serve import print_settings, serve
 
-    try:
-        return serve(read_settings())
-    except SettingsError as error:
-        print(error, file=sys.stderr)
-        return 2
+    if "--settings" in sys.argv:
+        return print_settings(settings(), DEFAULTS)
+    return serve(DISTRIBUTION, settings(), DEFAULTS, EXECUTOR, parts)
+
+
+def settings() -> "tuple[type[SettingsGroup], ...]":
+    """What is read from the environment, beside what every container reads."""
+    #% if cookiecutter.registration != "static"
+    from .runtime.livepeer.<<cookiecutter.__registration_settings>> import REGISTRATION_SETTINGS
+    #% endif
+    from .runtime.<<cookiecutter.__pipeline_settings>> import PIPELINE_SETTINGS
+    from .settings import Settings
+
+    return <<cookiecutter.__settings>>
+
+
+def parts() -> "Parts":
+    """What the container is made of; imported while the model's process starts."""
+    from .runtime.api.<<cookiecutter.__service.split()[0]>> import <<cookiecutter.__service.split()[1]>>
+    from .runtime.container import Parts
+    from .runtime.livepeer.<<cookiecutter.__registrar.split()[0]>> import <<cookiecutter.__registrar.split()[1]>>
+    #% if cookiecutter.pipeline == "live-video-to-video"
+    from .runtime.media.<<cookiecutter.__encoders.split()[0]>> import <<cookiecutter.__encoders.split()[1]>>
+    #% endif
+    from .runtime.ops.<<cookiecutter.__gpu.split()[0]>> import <<cookiecutter.__gpu.split()[1]>>
+
+    return Parts(<<cookiecutter.__parts>>)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
 from pydantic import Base64Bytes, BaseModel, Field
 
-from .engine.interface import Answer, Binary, InvalidRequestError, Json, Request
+from .runtime.interface.batch import Answer, Binary, InvalidRequestError, Json, Request
 
 
 class Parameters(BaseModel, extra="forbid"):

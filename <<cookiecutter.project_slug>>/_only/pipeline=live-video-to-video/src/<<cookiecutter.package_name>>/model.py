@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, Field
 
-from .engine.interface import Params, Picture, Session, parse
+from .runtime.interface.live import Params, Picture, Session, parse
 
 MEASURED_FRAMES = 30
 

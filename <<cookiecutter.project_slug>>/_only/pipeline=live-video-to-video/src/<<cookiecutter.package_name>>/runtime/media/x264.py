@@ -1,0 +1,14 @@
+"""The encoder that runs on the processor."""
+
+from .codec import VideoEncoder
+
+LIBX264 = VideoEncoder(
+    "libx264",
+    {
+        "preset": "superfast",
+        "tune": "zerolatency",
+        "crf": "23",
+        "forced-idr": "1",
+        "sc_threshold": "0",
+    },
+)

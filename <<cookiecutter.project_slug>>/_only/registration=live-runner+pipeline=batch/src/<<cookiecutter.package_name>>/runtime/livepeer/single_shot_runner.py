@@ -1,0 +1,9 @@
+"""A live runner whose sessions are single requests (contract §5)."""
+
+from .live_runner import LiveRunner
+
+
+class SingleShotRunner(LiveRunner):
+    """The protocol has no token: where none is set, the network decides who may call."""
+
+    mode = "single-shot"
