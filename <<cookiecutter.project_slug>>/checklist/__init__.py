@@ -1,1 +1,1 @@
-"""Does this container pass the production checklist? `python -m checklist` tries and says."""
+"""The production checklist: `python -m checklist` says whether a container passes it."""

@@ -1,4 +1,4 @@
-"""Does this container pass the production checklist? Tries each item, and says what to mend."""
+"""Does this container pass the production checklist? Checks each item, and says what to fix."""
 
 import json
 import subprocess
@@ -42,7 +42,7 @@ def test(options: Namespace) -> int:
         words = find(options)
         options.report.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as folder:
-            # Who the container is must be able to read what lies in it.
+            # The container, which has a user of its own, must be able to read the folder.
             Path(folder).chmod(0o755)
             report = run_all(options, Path(folder), words)
     except KeyboardInterrupt:
@@ -55,7 +55,7 @@ def test(options: Namespace) -> int:
 
 
 def find(options: Namespace) -> str:
-    """What is tested, in words. Raises what `test` tells of when it is not there."""
+    """A description of what is tested. Raises an error that `test` prints if it is not there."""
     if options.orchestrator:
         ask(options.orchestrator, "--orchestrator")
     if options.url:
@@ -69,7 +69,7 @@ def find(options: Namespace) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:
         raise OSError(done.stderr.strip())
-    # The name could be given to another image meanwhile.
+    # By its id, because the name could be given to another image meanwhile.
     name, options.image = options.image, done.stdout.strip()
     return f"the image {name} ({options.image[:19]})"
 

@@ -13,7 +13,7 @@ from load_test.traffic import Session, Traffic
 
 
 class Callers:
-    """Sessions that are open until `end`; then `traces` has what they met."""
+    """Sessions that are open until `end`; after that `traces` has their results."""
 
     def __init__(self, options: Namespace, count: int) -> None:
         self.sessions: Sequence[Session] = ()
@@ -24,14 +24,14 @@ class Callers:
         self._begun.wait(PATIENCE_SECONDS)
 
     def wait_answered(self) -> None:
-        """Until each session has had its first answer, or will have none."""
+        """Wait until each session has its first answer, or will get none."""
         soon(
             lambda: all(session.answered.is_set() for session in self.sessions) or self._failure,
             "an answer to each session",
         )
 
     def end(self) -> None:
-        """Ends what is open, and waits until all that was sent has come out."""
+        """End the open sessions, and wait until all that was sent has come out."""
         for session in self.sessions:
             with suppress(RuntimeError):  # all have ended, and the loop with them
                 self._loop.call_soon_threadsafe(session.end)
@@ -41,7 +41,7 @@ class Callers:
 
     @property
     def troubles(self) -> list[str]:
-        """What the sessions met so far."""
+        """The refusals and errors of the sessions so far."""
         traces = [session.trace for session in self.sessions]
         return [words for trace in traces for words in (*trace.refused, *trace.errors)]
 
@@ -68,7 +68,7 @@ class Callers:
 def calling(
     options: Namespace, container: Container, count: int, orchestrator: str | None = None
 ) -> Iterator[Callers]:
-    """So many, through the orchestrator if one is given; ended at the end, if not before."""
+    """Open `count` sessions, through the orchestrator if one is given; end them at the end."""
     way = {"url": str(container.jobs.base_url).rstrip("/"), "orchestrator": orchestrator}
     callers = Callers(Namespace(**vars(options) | way), count)
     try:

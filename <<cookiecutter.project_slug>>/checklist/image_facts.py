@@ -1,4 +1,4 @@
-"""What an image starts with, how it was made, and what each layer holds, later deleted or not."""
+"""An image's configuration and history, and the contents of each layer, even if deleted later."""
 
 import json
 import re
@@ -12,8 +12,8 @@ from typing import IO, Any, NamedTuple
 from emulator.container import PACKAGE
 
 SECONDS = 1800  # for the largest image
-SMALL_BYTES = 1_000_000  # larger files are no settings, and are not read
-# What others have published has keys, in its tests and examples, that open nothing.
+SMALL_BYTES = 1_000_000  # larger files are not read, because they are no settings
+# Published packages: the keys in their tests and examples protect nothing.
 PUBLISHED = re.compile(rf"(^|/)(lib/python3[\d.]*/(?!site-packages/{PACKAGE}/)|node_modules/)")
 SECRET_FILE = re.compile(
     r"(^|/)(\.env(\.(?!example|sample|template)[^/]*)?|\.(netrc|npmrc|pypirc|git-credentials)"
@@ -29,7 +29,7 @@ SECRET = re.compile(
 
 
 class Layer(NamedTuple):
-    """The bytes of each file, those that hold a secret, and what is removed of earlier layers."""
+    """The size of each file, the files with a secret, and the paths removed from earlier layers."""
 
     files: dict[str, int]
     secrets: list[str]
@@ -43,14 +43,14 @@ def docker(*command: str) -> subprocess.CompletedProcess[str]:
 
 @cache
 def config(image: str) -> dict[str, Any]:
-    """What its containers start with."""
+    """The configuration that its containers start with."""
     found: dict[str, Any] = json.loads(docker("image", "inspect", image).stdout)[0]["Config"]
     return found
 
 
 @cache
 def layers_and_steps(image: str) -> tuple[list[Layer], list[str]]:
-    """Some steps made no layer. Raises OSError when there is no room for a copy of the image."""
+    """The layers, and the build steps, which are more. Raises OSError if the disk is full."""
     with NamedTemporaryFile() as file:
         if (saved := docker("save", f"--output={file.name}", image)).returncode:
             raise OSError(saved.stderr)
@@ -68,7 +68,7 @@ def opened(archive: tarfile.TarFile, member: str | tarfile.TarInfo) -> IO[bytes]
 
 
 def read_layer(file: IO[bytes]) -> Layer:
-    """From its archive, compressed or not. A file `.wh.x` removes `x` from what is below."""
+    """From its archive, compressed or not. A file `.wh.x` removes `x` from the layers below."""
     layer = Layer({}, [], set())
     with tarfile.open(fileobj=file) as archive:
         for member in archive:
@@ -88,7 +88,7 @@ def read_layer(file: IO[bytes]) -> Layer:
 
 @cache
 def visible(image: str) -> dict[str, int]:
-    """The files that a container sees, and their bytes."""
+    """The files that a container sees, and their sizes."""
     seen: dict[str, int] = {}
     for layer in layers_and_steps(image)[0]:
         for path in [*seen]:

@@ -1,4 +1,4 @@
-"""What one item of the checklist is: a claim about the container, and a check that can fail."""
+"""An item of the checklist: a claim about the container, and a check that can fail."""
 
 import re
 import sys
@@ -9,25 +9,25 @@ from .lab import Lab
 
 LINK = re.compile(r"https://\S+[\w/]")
 
-# Whether an item can be checked on any container that runs, only on one that is started for it, or
-# only on an image.
+# An item can be checked on any running container, only on one that is started for it, or only on an
+# image.
 type Target = Literal["running", "started", "image"]
 
 
 class FailedError(Exception):
-    """The claim does not hold: one sentence that says what was seen."""
+    """The claim is false: one sentence that says what was seen."""
 
 
 class SkippedError(Exception):
-    """Nothing can be said of the claim here: one sentence that says why."""
+    """The claim can't be checked here: one sentence that says why."""
 
 
 class NotTestedError(Exception):
-    """The check could not be made: one sentence that says why."""
+    """The check itself failed: one sentence that says why."""
 
 
 class Texts(NamedTuple):
-    """What the docstring of an item says. `link` leads to whoever asks for it."""
+    """The parts of an item's docstring. `link` is the source of the claim."""
 
     title: str
     proves: str
@@ -37,10 +37,10 @@ class Texts(NamedTuple):
 
 
 class Item(ABC):
-    """One item, which its class names. Its docstring has four paragraphs: the title, the claim,
-    `Why:` with a link, and `Fix:`.
+    """One item. The name of its class gives its id. Its docstring has four paragraphs: the title,
+    the claim, `Why:` with a link, and `Fix:`.
 
-    What is in `needs` is checked before; the item is blocked if it does not hold.
+    The items in `needs` are checked before; if one of them fails, this item is blocked.
     """
 
     needs: ClassVar[tuple[type["Item"], ...]] = ()
@@ -54,7 +54,7 @@ class Item(ABC):
 
     @abstractmethod
     def check(self, lab: Lab) -> str:
-        """What was seen. Raises FailedError, SkippedError or NotTestedError."""
+        """Returns what was seen. Raises FailedError, SkippedError or NotTestedError."""
 
     @classmethod
     def module(cls) -> str:

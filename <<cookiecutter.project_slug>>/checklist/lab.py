@@ -19,12 +19,12 @@ MODEL = f"{PACKAGE}.model:Model"
 PATIENCE_SECONDS = 60  # for what must come, however busy the machine is
 KILL_SECONDS = 10  # from SIGTERM to SIGKILL
 FREE_SECONDS = 15  # for sessions to end
-REFUSE_SECONDS = 10  # at most, or it is no refusal
+REFUSE_SECONDS = 10  # a slower answer is no refusal
 ACTIVE = "byoc_sessions_active"
 
 
 class Remote(Container):
-    """One that runs elsewhere, and can only be asked."""
+    """A container that runs elsewhere: it can be called, but not stopped or broken."""
 
     def __init__(self, jobs: str, ops: str) -> None:
         self.jobs, self.ops = (
@@ -59,7 +59,7 @@ class Lab:
         self._stack.close()
 
     def running(self, ready: bool = True) -> Container:
-        """One that several items use: healthy, and without a session, but for `ready`.
+        """The container that several items share: healthy and without a session, if `ready`.
 
         Raises StartError.
         """
@@ -73,16 +73,16 @@ class Lab:
 
     @contextmanager
     def start(self, **settings: str) -> Iterator[Container]:
-        """A container of its own, when it is healthy. Raises StartError."""
+        """A new container, once it is healthy. Raises StartError."""
         with self.launch(**settings) as container:
             container.wait_ready()
             yield container
 
     @contextmanager
     def launch(self, run: Sequence[str] = (), **settings: str) -> Iterator[Container]:
-        """A container of its own, with the owner's model that takes orders. Raises StartError.
+        """A new container, whose model is the owner's and takes orders. Raises StartError.
 
-        `run` is more options of `docker run`.
+        `run` are further options of `docker run`.
         """
         here = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
         path, orders = ("/mnt", "/orders") if self.image else (here, str(self.orders))
@@ -108,7 +108,7 @@ class Lab:
 
     @contextmanager
     def order(self, name: str) -> Iterator[None]:
-        """The model obeys as long as this lasts."""
+        """Until the block ends, the model obeys this order."""
         file = self.orders / name
         file.touch(mode=0o644)
         try:
@@ -117,7 +117,7 @@ class Lab:
             file.unlink(missing_ok=True)
 
     def withdraw_orders(self) -> None:
-        """All of them."""
+        """End all orders."""
         for file in self.orders.iterdir():
             file.unlink(missing_ok=True)
 
@@ -128,12 +128,12 @@ def soon[T](get: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) 
 
 
 def total(container: Container, name: str) -> float:
-    """Of that metric, which is 0 as long as nothing was counted."""
+    """The value of that metric, 0 if it has no sample."""
     return container.metric(name) or 0
 
 
 def is_free(container: Container) -> bool:
-    """Whether it is healthy, and soon without a session."""
+    """Whether it is healthy and its last session ends soon."""
     with suppress(httpx.HTTPError, AssertionError):
         eventually(lambda: not container.metric(ACTIVE), "no session", FREE_SECONDS)
         return container.ops.get("/health").status_code == 200

@@ -1,4 +1,4 @@
-"""What `python -m checklist` can be told."""
+"""The options of `python -m checklist`."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -18,10 +18,10 @@ def read_options(description: str | None) -> Namespace:
     words = "the job port, as the orchestrator reaches it: %(default)s"
     add("--container-url", type=address, default="http://127.0.0.1:8000", help=words)
     add = parser.add_argument_group("what is run").add_argument
-    add("--quick", action="store_true", help="in a minute or two: less load, no latency is judged")
-    words = "an item or a group's items, with what they need; can be repeated"
+    add("--quick", action="store_true", help="a minute or two: less load, latency is not judged")
+    words = "run this item or group, and the items that it needs; can be repeated"
     add("--only", metavar="ITEM", action="append", default=[], help=words)
-    add = parser.add_argument_group("what is only told").add_argument
+    add = parser.add_argument_group("what is only shown").add_argument
     add("--list", action="store_true", help="all items")
     add("--explain", metavar="ITEM", help="what it proves, why it matters, what to do if it fails")
     options = parsed(parser)

@@ -1,4 +1,4 @@
-"""The report as one page of HTML, in the load test's style."""
+"""The report as an HTML page, in the style of the load test's."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def render(report: Report) -> str:
 
 
 def code(text: str) -> Markup:
-    """What stands in backticks in our own words is code."""
+    """Text in backticks becomes code."""
     parts = words.CODE.split(text)
     marked = Markup("<code>{}</code>")
     return Markup("").join(marked.format(p) if n % 2 else p for n, p in enumerate(parts))

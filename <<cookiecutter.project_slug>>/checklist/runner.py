@@ -1,4 +1,4 @@
-"""Runs the items, each after what it needs, and finds what each comes to."""
+"""Runs the items, each after those that it needs, and gives each a verdict."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,14 +16,14 @@ from load_test.target import ended
 
 EXIT_CODES: dict[Outcome, int] = {"passed": 0, "failed": 1, "not tested": 2, "unfinished": 2}
 STOPPING: tuple[Verdict, ...] = ("failed", "blocked", "not tested")
-# What a container does wrong, in whatever way it becomes known.
+# Errors that are the fault of the container.
 FAULTS = (FailedError, AssertionError, CallError, LoadTestError, httpx.HTTPError)
-STARTED = "it needs a container that is started for it, and this one runs already"
+STARTED = "it needs a container of its own, and this one is already running"
 IMAGE = "it needs an image: see --image"
 
 
 def choose(items: Sequence[type[Item]], only: Sequence[str]) -> list[type[Item]]:
-    """All, or those asked for, in their order, but each after what it needs."""
+    """All items, or those of `only`, in their order, but each after those that it needs."""
     asked_for = [item for item in items if not only or {item.id, item.module()} & {*only}]
     return [*dict.fromkeys(each for item in asked_for for each in with_needs(item))]
 
@@ -35,7 +35,7 @@ def with_needs(item: type[Item]) -> Iterator[type[Item]]:
 
 
 def run(items: Sequence[type[Item]], lab: Lab, begin: Callable[[str], None]) -> Iterator[Finding]:
-    """One after the other. `begin` is called with the title of each before it is checked."""
+    """Run one after the other; `begin` is called with an item's title before its check."""
     found: dict[str, Verdict] = {}
     for item in items:
         begin(item.texts.title)
@@ -54,7 +54,7 @@ def run(items: Sequence[type[Item]], lab: Lab, begin: Callable[[str], None]) -> 
 
 
 def printable(words: str) -> str:
-    """On one line, and without what steers a terminal: they may quote a container's log."""
+    """One line without control characters, because the words may quote a container's log."""
     return " ".join("".join(sign if sign.isprintable() else " " for sign in words).split())
 
 
@@ -76,11 +76,11 @@ def examine(item: type[Item], lab: Lab, found: dict[str, Verdict]) -> tuple[Verd
     except NotTestedError as error:
         return "not tested", str(error)
     except Exception as error:
-        return "not tested", f"the check went wrong: {error!r}"
+        return "not tested", f"the check itself failed: {error!r}"
 
 
 def conclude(report: Report, finished: bool) -> None:
-    """Fill in what follows from its items; after each of them, so that it always agrees."""
+    """Derive outcome and sentence from the items, after each item."""
     verdicts = [item.verdict for item in report.items]
     if not finished:
         report.outcome = "unfinished"

@@ -1,4 +1,4 @@
-"""The report as Markdown, for the summary of a job."""
+"""The report as Markdown, for a CI job's summary."""
 
 from collections.abc import Iterable
 
@@ -6,12 +6,12 @@ from . import words
 from .report import Finding, Report
 from reporting.markdown import MOST_CHARACTERS, escape, plain
 
-MOST_BYTES = 900_000  # GitHub takes 1 MiB
-MOST_IN_A_CELL = 200  # characters: of what failed more is told above the table
+MOST_BYTES = 900_000  # GitHub accepts 1 MiB
+MOST_IN_A_CELL = 200  # characters; failures have more above the table
 
 
 def markdown(report: Report) -> str:
-    """Below the 1 MiB that GitHub takes, whatever the report holds."""
+    """Smaller than the 1 MiB that GitHub accepts, whatever the report contains."""
     failed = [item for item in report.items if item.verdict in ("failed", "not tested")]
     how = f"Tested: {report.target}, in {report.seconds:g} s, with a capacity of {report.capacity}."
     parts = [
@@ -47,6 +47,6 @@ def table(report: Report) -> Iterable[str]:
 
 
 def code(text: str) -> str:
-    """What stands in backticks in our own words stays code."""
+    """Text in backticks stays code."""
     parts = words.CODE.split(" ".join(text[:MOST_CHARACTERS].split()))
     return "".join(f"`{part}`" if n % 2 else escape(part) for n, part in enumerate(parts))

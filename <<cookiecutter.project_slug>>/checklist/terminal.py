@@ -1,4 +1,4 @@
-"""What is shown meanwhile: a table that grows, or a line for each item if there is no terminal."""
+"""Progress: a table that grows, or a line for each item if there is no terminal."""
 
 import time
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ STYLES, OTHER = {"passed": "green", "failed": "red", "skipped": "dim"}, "yellow"
 
 
 class Progress:
-    """Shows `report` as it grows, and in the end what to do, and where the report's files are."""
+    """Shows `report` as it grows; at the end what to fix, and where the report's files are."""
 
     def __init__(self, report: Report, number: int, folder: Path) -> None:
         self._report, self._number, self._folder = report, number, folder
@@ -43,12 +43,12 @@ class Progress:
             say(f"The report: {self._folder / 'report.html'}", whole=True)
 
     def begin(self, title: str) -> None:
-        """The item of this title is checked now."""
+        """The check of the item with this title begins."""
         self._now, self._since = bare(title), time.monotonic()
         self._live.refresh()
 
     def end(self, found: Finding) -> None:
-        """The item has ended."""
+        """The check has ended."""
         self._now = ""
         mark, took = MARKS[found.verdict], f"{found.seconds:.1f} s"
         if not CONSOLE.is_terminal:
@@ -76,7 +76,7 @@ def row(mark: Text, words: Text, took: str) -> Table:
 
 
 def say(words: str, style: str = "", *, whole: bool = False) -> None:
-    """As they are, broken into lines where the terminal ends, unless they stay `whole`."""
+    """Print the words, wrapped at the terminal's width unless `whole`."""
     CONSOLE.print(Text(words, style), soft_wrap=whole)
 
 

@@ -1,4 +1,4 @@
-"""What the checklist has found in words, as all that it says and shows has them."""
+"""The results in words, for the terminal, the page and the summary."""
 
 import re
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ def sentence(report: Report) -> str:
 
 
 def groups(items: Sequence[Finding]) -> dict[str, list[Finding]]:
-    """By their headings, in the order in which these come."""
+    """The items by heading, in the order of the report."""
     found: dict[str, list[Finding]] = {}
     for item in items:
         found.setdefault(item.group, []).append(item)
@@ -56,6 +56,6 @@ def groups(items: Sequence[Finding]) -> dict[str, list[Finding]]:
 
 
 def how(report: Report) -> str:
-    """How it was tested, and what was asked for."""
-    kind = "Quick: less load, and no latency was judged" if report.quick else "Full"
+    """Quick or full, and which items were asked for."""
+    kind = "Quick: less load, and latency was not judged" if report.quick else "Full"
     return f"{kind}; only {', '.join(report.only)}" if report.only else kind

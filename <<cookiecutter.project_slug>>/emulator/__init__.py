@@ -1,1 +1,1 @@
-"""What tests, the quick start and load tests talk to when no orchestrator is there."""
+"""Programs that call the container, for the quick start, tests and the load test."""

@@ -1,55 +1,50 @@
-"""How callers ask a container or an orchestrator, and what is said when that fails."""
+"""HTTP calls of a container or an orchestrator, with one-line errors."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiohttp import (
-    ClientError,
-    ClientPayloadError,
-    ClientResponse,
-    ClientSession,
-    ClientTimeout,
-    TCPConnector,
-)
+import aiohttp
 
-SOON = ClientTimeout(total=10)
+SOON = aiohttp.ClientTimeout(total=10)
 MOST_WORDS, NO_ROOM = 1000, (429, 503)
 
 type Headers = dict[str, str]
 
 
 class CallError(Exception):
-    """One line for whoever calls."""
+    """A call has failed: one line that says why."""
 
 
 class RefusedError(CallError):
-    """There is no room for one more."""
+    """The container or the orchestrator is full."""
 
 
 def base_url(text: str) -> str:
-    """For addresses that paths are appended to."""
+    """An address to which paths can be appended."""
     return text.rstrip("/")
 
 
 def bearer(token: str) -> Headers:
-    """For the container, if it has a token."""
+    """The header with the container's token, if it has one."""
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
-def client() -> ClientSession:
-    """Orchestrators sign their certificates themselves (contract §1.1)."""
-    forever = ClientTimeout(total=None)
-    return ClientSession(connector=TCPConnector(limit=0, ssl=False), timeout=forever)
+def client() -> aiohttp.ClientSession:
+    """Accepts any certificate, because orchestrators sign their own (contract §1.1)."""
+    forever = aiohttp.ClientTimeout(total=None)
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=False), timeout=forever
+    )
 
 
 @asynccontextmanager
 async def asking(
-    http: ClientSession, who: str, url: str, method: str = "POST", **options: Any
-) -> AsyncIterator[ClientResponse]:
-    """The answer, its body not yet read; CallError when there is none, or no good one.
+    http: aiohttp.ClientSession, who: str, url: str, method: str = "POST", **options: Any
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """The answer, before its body is read. Raises CallError if it is missing or not a success.
 
-    A redirection is none either: who follows it asks with another method (contract §5.3).
+    A redirect is not a success, because following it changes the method (contract §5.3).
     """
     options = {"timeout": SOON, "allow_redirects": False, **options}
     try:
@@ -62,15 +57,17 @@ async def asking(
             yield answer
     except TimeoutError:
         raise CallError(f"{who} does not answer in time") from None
-    except ClientPayloadError:
-        raise CallError(f"{who} has broken off its answer") from None
-    except ClientError as error:
+    except aiohttp.ClientPayloadError:
+        raise CallError(f"{who} broke off its answer") from None
+    except aiohttp.ClientError as error:
         raise CallError(f"{who} can't be reached: {error}") from None
     except ValueError as error:
-        raise CallError(f"{who} answers what can't be read: {error}") from None
+        raise CallError(f"{who} sent an answer that can't be read: {error}") from None
 
 
-async def ask(http: ClientSession, who: str, url: str, method: str = "POST", **options: Any) -> Any:
-    """The JSON that is answered, None if nothing is."""
+async def ask(
+    http: aiohttp.ClientSession, who: str, url: str, method: str = "POST", **options: Any
+) -> Any:
+    """The answer's JSON, None if it is empty."""
     async with asking(http, who, url, method, **options) as answer:
         return await answer.json(content_type=None)

@@ -1,7 +1,7 @@
-"""Your container, started for a test and watched: a process of this machine, or an image of yours.
+"""Starts your container for a test and watches it: as a process of this machine, or from an image.
 
-An image runs as in production, hardened, but in this machine's own network, so that both are asked
-in the same way.
+An image runs hardened, as in production, but in this machine's own network, so that tests call both
+at the same addresses.
 """
 
 import json
@@ -23,9 +23,9 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 PACKAGE = "<<cookiecutter.package_name>>"
-# For what must come, however busy the machine is.
+# The time limit of everything that must happen: long, because the machine may be busy.
 DEADLINE_SECONDS = 300
-# Between two looks at what is awaited, in seconds: longer and longer.
+# Pauses between two checks of a condition, in seconds: they grow.
 FIRST_PAUSE, LONGEST_PAUSE, LONGER = 0.005, 0.05, 1.3
 POLL_SECONDS = 3  # how long an orchestrator waits for one answer
 HARDENED = (
@@ -35,7 +35,7 @@ HARDENED = (
 WEIGHTS = Path("weights")
 FREE_PORTS = {"BYOC_HOST": "127.0.0.1", "BYOC_PORT": "0", "BYOC_OPS_PORT": "0"}
 
-# Inherited by every process started here: starting NumPy's threads takes longer than most tests.
+# For every process started here, because starting NumPy's threads takes longer than most tests.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 type StartContainer = Callable[..., AbstractContextManager[Container]]
@@ -51,7 +51,7 @@ class StartError(Exception):
 
 
 def eventually[T](get: Callable[[], T], what: str, seconds: float = DEADLINE_SECONDS) -> T:
-    """The first true value of `get`, which is asked again and again until the deadline."""
+    """Call `get` until it returns a true value, and return that. Fails at the deadline."""
     deadline = time.monotonic() + seconds
     pause = FIRST_PAUSE
     while not (value := get()):
@@ -62,7 +62,7 @@ def eventually[T](get: Callable[[], T], what: str, seconds: float = DEADLINE_SEC
 
 
 class Container:
-    """`jobs` and `ops` are clients of the two ports; `pool` is for what a test does meanwhile."""
+    """`jobs` and `ops` are clients of the two ports; `pool` runs what a test does meanwhile."""
 
     def __init__(self, process: subprocess.Popen[bytes], log_file: Path, name: str = "") -> None:
         self.process = process
@@ -74,7 +74,7 @@ class Container:
             raise StartError(process.wait(), self.log())
         self.port: int = ports[0]["port"]
         self.jobs, self.ops = (
-            # Reading the certificates of this machine, which are not needed, takes a while.
+            # Without TLS certificates, because they are not needed and take a while to read.
             httpx.Client(
                 base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE_SECONDS, verify=False
             )
@@ -94,7 +94,7 @@ class Container:
         ]
 
     def metric(self, name: str, **labels: str) -> float | None:
-        """The value of one sample, None when there is none."""
+        """The value of one sample, None if there is none."""
         for family in text_string_to_metric_families(self.ops.get("/metrics").text):
             for sample in family.samples:
                 if sample.name == name and labels.items() <= sample.labels.items():
@@ -105,18 +105,18 @@ class Container:
         return self.metric("byoc_errors_total", type=error_type) or 0
 
     def worker(self) -> int:
-        """The process id of the model's process that was loaded last, as the container has it."""
+        """The id of the last loaded model process, as the container's log gives it."""
         pid: int = self.events("model loaded")[-1]["pid"]
         return pid
 
     def signal_model(self, number: int = signal.SIGKILL) -> None:
-        """By default as the kernel does when the machine is out of memory."""
+        """By default SIGKILL, which the kernel sends when the machine is out of memory."""
         code = f"import os; os.kill({self.worker()}, {number:d})"
         within = ["docker", "exec", self.name, "python"] if self.name else [sys.executable]
         subprocess.run([*within, "-c", code], check=True, timeout=DEADLINE_SECONDS)
 
     def wait_ready(self) -> None:
-        """Raises StartError when the container ends meanwhile, as for a model that can't load."""
+        """Raises StartError if the container ends meanwhile, as for a model that can't load."""
         eventually(lambda: self._healthy() or self.process.poll() is not None, "healthy")
         if self.process.poll() is not None:
             raise StartError(self.process.returncode, self.log())
@@ -128,7 +128,7 @@ class Container:
             return False
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """The exit code."""
+        """Send the signal; returns the exit code."""
         self.process.send_signal(number)
         return self.wait_exit()
 
@@ -143,7 +143,7 @@ class Container:
 
 @cache
 def lacks_weights(image: str) -> bool:
-    """They are a layer of some images, which must not be covered."""
+    """Whether the image has no weights of its own, which a mounted folder would hide."""
     code = "import os, sys; sys.exit(any(os.scandir(os.environ['BYOC_WEIGHTS_DIR'])))"
     command = ["docker", "run", "--rm", "--entrypoint=python", image, "-c", code]
     return subprocess.run(command, timeout=DEADLINE_SECONDS, check=False).returncode == 0
@@ -158,7 +158,7 @@ def kill(process: subprocess.Popen[bytes], name: str) -> None:
 
 
 def spawn(log_file: Path, command: list[str], **environment: str) -> subprocess.Popen[bytes]:
-    """A process that has no other settings than these; its log goes to the file."""
+    """Start a process with only these settings; its log goes to the file."""
     inherited = {name: v for name, v in os.environ.items() if not name.startswith("BYOC_")}
     with log_file.open("wb") as log:
         return subprocess.Popen(command, env=inherited | environment, stderr=log)
@@ -174,10 +174,10 @@ def run_container(
     options: Sequence[str] = (),
     **environment: str,
 ) -> Iterator[Container]:
-    """The container of this repository, or one of the image, with its log in `folder`.
+    """Run the container of this repository, or of the image, with its log in `folder`.
 
-    `ready` waits until it is healthy. `command` is what to start instead, where no image is, and
-    `options` are those of `docker run` where one is. Raises StartError.
+    `ready` waits until it is healthy. `command` is run instead if there is no image; `options` are
+    passed to `docker run` if there is one. Raises StartError.
     """
     settings = FREE_PORTS | environment
     name = f"test-{uuid.uuid4().hex[:12]}" if image else ""
@@ -189,7 +189,7 @@ def run_container(
         #% endif
         if WEIGHTS.is_dir() and lacks_weights(image):
             command.append(f"--volume={WEIGHTS.resolve()}:/models:ro")
-        # Without values, which may be secrets, and which others could read.
+        # Without values, because they may be secrets and other users could read them.
         command += [f"--env={setting}" for setting in settings]
         command.append(image)
     log_file = folder / "container.log"
@@ -210,10 +210,7 @@ def run_container(
 
 @contextmanager
 def health_polls(container: Container) -> Iterator[list[float]]:
-    """Ask for `/health` without a pause; each answer must be 200 `ok` within the poll's time.
-
-    Yields how many seconds each took.
-    """
+    """Poll `/health` without a pause: all must be ok within POLL_SECONDS. Yields their seconds."""
     seconds: list[float] = []
     failures: list[str] = []
     done = threading.Event()

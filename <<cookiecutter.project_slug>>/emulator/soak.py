@@ -1,4 +1,4 @@
-"""Sends a sample again and again for minutes: memory must not grow, and nothing may be left."""
+"""Sends a sample again and again: memory must not grow, no file or thread may be left open."""
 
 import argparse
 import statistics
@@ -21,14 +21,14 @@ LEAST_MINUTES = 2
 
 
 def memory(pid: int) -> int:
-    """In bytes: its part of what processes share, without what files hold."""
+    """Its memory in bytes, with its share of shared memory, without mapped files."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     sizes = {name: int(size) for name, size, _ in map(str.split, lines)}
     return 1024 * (sizes["Pss_Anon:"] + sizes["Pss_Shmem:"])
 
 
 def held(container: Container) -> dict[str, int]:
-    """What both processes have open; of our own connections there is one to each port."""
+    """The threads and open files of both processes; we hold one connection to each port."""
     container.jobs.get("/health")
     container.ops.get("/health")
     found = {}
@@ -39,10 +39,7 @@ def held(container: Container) -> dict[str, int]:
 
 
 def send(container: Container, sample: Path, seconds: float) -> list[tuple[float, float]]:
-    """Minutes and megabytes, from second to second, while the sample goes through again and again.
-
-    Raises subprocess.CalledProcessError when it does not come back.
-    """
+    """Send the sample again and again; returns minutes and megabytes, a pair for each second."""
     started = time.monotonic()
     failed = threading.Event()
 
@@ -76,7 +73,7 @@ def send(container: Container, sample: Path, seconds: float) -> list[tuple[float
 
 
 def soak(container: Container, sample: Path, minutes: float) -> bool:
-    """Whether all is well."""
+    """Whether nothing has grown or was left open."""
     print(f"after {WARM_UP_SECONDS} s to warm up, {minutes:g} minutes count", flush=True)
     send(container, sample, WARM_UP_SECONDS)
     before = held(container)
@@ -98,11 +95,13 @@ def soak(container: Container, sample: Path, minutes: float) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser("python -m emulator.soak", description=__doc__)
-    parser.add_argument("sample", type=Path, help="what is sent")
+    parser.add_argument("sample", type=Path, help="the file to send")
     parser.add_argument("--minutes", type=float, default=5, help="after one minute to warm up")
     options = parser.parse_args()
     if options.minutes < LEAST_MINUTES:
         parser.error(f"--minutes: at least {LEAST_MINUTES}, because less shows no growth")
+    if not options.sample.is_file():
+        parser.error(f"{options.sample}: there is no such file")
     with (
         tempfile.TemporaryDirectory() as folder,
         run_container(Path(folder), BYOC_CAPACITY=str(SENDERS)) as container,

@@ -1,1 +1,1 @@
-"""How many sessions does this container hold? `python -m load_test` runs them and says."""
+"""The load test: `python -m load_test` finds how many sessions a container holds."""

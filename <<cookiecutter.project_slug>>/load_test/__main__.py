@@ -1,4 +1,4 @@
-"""How many sessions does this container hold? Runs more and more of them, and says what to set."""
+"""How many sessions does this container hold? Runs more and more, and says what to set."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ def main() -> int:
     except StartError as error:
         return fail(ended(error))
     except HTTPError as error:
-        return fail(f"the container's ops port can't be asked at {options.ops}, see --ops: {error}")
+        return fail(f"the ops port does not answer at {options.ops}, see --ops: {error}")
     except (CallError, LoadTestError, OSError) as error:
         return fail(str(error))
     return exit_code(report)

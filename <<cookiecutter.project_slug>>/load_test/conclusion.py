@@ -1,4 +1,4 @@
-"""What the levels that ran come to, in words, and what to set."""
+"""The outcome of the levels, in words, and what to set."""
 
 from .judge import LATE_GENERATOR
 from .report import Level, Limit, Report
@@ -10,7 +10,7 @@ BINDS = {"capacity": "the container's own capacity binds", "errors": "errors bin
 CURES: dict[Limit, str] = {
     "memory": "lower the resolution, the batch size or the precision of the model, or take a "
     "device with more memory",
-    "capacity": "raise BYOC_CAPACITY, and what the orchestrator has, and run the load test again",
+    "capacity": "raise BYOC_CAPACITY, also at the orchestrator, and run the load test again",
     "errors": "the container's log has the cause of each error",
     "latency": "a faster model or device, smaller {unit}s, or, while the device has time to spare, "
     "a higher MAX_PARALLEL in model.py",
@@ -18,7 +18,7 @@ CURES: dict[Limit, str] = {
 
 
 def conclude(report: Report, unit: Unit) -> None:
-    """Fill in all that follows from its levels; after each of them, so that it always agrees."""
+    """Derive the rest of the report from its levels, after each level."""
     chosen = recommended(report.levels)
     report.outcome = outcome(report)
     report.highest = bracket(report.levels)[0]
@@ -31,7 +31,7 @@ def conclude(report: Report, unit: Unit) -> None:
 
 
 def _failed(report: Report) -> Level | None:
-    """What names the limit: the lowest level above the recommended one that failed."""
+    """The level that gives the limit: the lowest failed one above the recommended one."""
     failed = [level for level in report.levels if level.verdict == "not met"]
     if report.outcome == "unstable":
         return failed[-1]
@@ -84,7 +84,7 @@ def _settings(report: Report, chosen: Level | None, sender: str) -> list[str]:
 def _cures(report: Report, unit: Unit) -> list[str]:
     if report.outcome == "invalid":
         late = report.levels[-1].generator_late_share > LATE_GENERATOR
-        cure = "from another machine" if late else "when it is undisturbed"
+        cure = "from another machine" if late else "when nothing disturbs it"
         return [f"Run the load test again {cure}."]
     if report.outcome == "unfinished" or not report.limit:
         return []

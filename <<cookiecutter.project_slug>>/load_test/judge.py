@@ -1,4 +1,4 @@
-"""Whether a level met the objectives, and in words what it did not meet."""
+"""Whether a level met the objectives, and which ones it missed."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from .report import Frames, Health, Limit, Memory, Objectives, Verdict
 from .words import SENDER, Unit
 from reporting.words import count, percent, size
 
-LATE_GENERATOR = 0.01  # of a level: when the load test itself is late for longer, it says nothing
+LATE_GENERATOR = 0.01  # of a level: if the load test is late for longer, the level is invalid
 OUT_OF_MEMORY = "out_of_memory"
 
 
@@ -23,7 +23,7 @@ def judge(
     objectives: Objectives,
     unit: Unit,
 ) -> tuple[Verdict, Limit | None, list[str]]:
-    """`trouble` says why the level says nothing; empty if it does. The rest is as in Level."""
+    """`trouble` says why the level is invalid, else it is empty. The rest is as in Level."""
     if generator_late_share > LATE_GENERATOR:
         late, allowed = percent(generator_late_share), percent(LATE_GENERATOR)
         trouble = f"the load test itself was late for {late} of the level (allowed: {allowed})"
@@ -50,7 +50,7 @@ def judge(
         unmet.append(("errors", f"{misses} {first}"))
     if refusals:
         unmet.append(("capacity", f"{count(refusals, 'request')} met a refusal for want of room"))
-    # Trouble explains what is late, or what memory is used, but no error and no refusal.
+    # Trouble can explain late frames and used memory, but not errors or refusals.
     if trouble and not any(limit in ("errors", "capacity") for limit, _ in unmet):
         return "invalid", None, [trouble]
     if frames.scheduled and frames.worst_share < objectives.on_time_share:
@@ -66,7 +66,7 @@ def judge(
 
 
 def usable(memory: Memory | None, objectives: Objectives) -> int | None:
-    """What may be used of the memory that fits."""
+    """How many bytes of the memory may be used."""
     if memory is None or memory.fits_bytes is None:
         return None
     return int(memory.fits_bytes * (1 - objectives.headroom))

@@ -1,4 +1,4 @@
-"""Runs one level: so many sessions at once for so long, watched from all sides."""
+"""Runs one level: a number of sessions at once, for some time, with all measurements."""
 
 import asyncio
 import math
@@ -18,9 +18,9 @@ from .traffic import UNIT, Session, Traffic
 from .words import SENDER
 
 START_SECONDS = 120  # for the first answer of every session
-SETTLE_SECONDS = 3  # from the last of them until the first window begins, and when idle
+SETTLE_SECONDS = 3  # after the first answers until the first window begins, and when idle
 LAST_SECONDS = 60  # for sessions to end
-FREE_SECONDS = 30  # for the container to be healthy and without a session, before each level
+FREE_SECONDS = 30  # for the container to become healthy and idle, before each level
 LOOK_SECONDS = 0.1
 TICK_SECONDS = 0.02
 LATE = 0.2  # of the limit
@@ -33,10 +33,10 @@ class LoadTestError(Exception):
 
 
 class Exercise:
-    """Sessions, asked for at `asked`, measured from `begin` until `end`, over at `over`.
+    """Sessions that were started at `asked`, measured from `begin` to `end`, and over at `over`.
 
-    Seconds of time.monotonic(), which is the event loop's clock. `late` are those by which the load
-    test itself was late meanwhile.
+    Times are those of time.monotonic(), which is the event loop's clock. `late` lists the seconds
+    by which the load test itself was late meanwhile.
     """
 
     def __init__(self, settle: float) -> None:
@@ -44,7 +44,7 @@ class Exercise:
         self._settle = settle
 
     async def run(self, traffic: Traffic, count: int, seconds: float) -> None:
-        """As soon as one session gets no answer there is nothing to measure: `begin` is `end`."""
+        """If a session fails at its start, there is nothing to measure: `begin` is `end`."""
         sessions = await traffic.prepare(count)
         self.asked = time.monotonic()
         tasks = [asyncio.create_task(session.run()) for session in sessions]
@@ -70,7 +70,7 @@ class Exercise:
 
 
 async def all_answered(sessions: Sequence[Session]) -> None:
-    """Or the time is up, which is an error of those that have none."""
+    """Wait for the first answer of each session; note an error in those without one in time."""
     answers = [asyncio.create_task(session.answered.wait()) for session in sessions]
     _, missing = await asyncio.wait(answers, timeout=START_SECONDS)
     for session, answer in zip(sessions, answers, strict=True):
@@ -81,7 +81,7 @@ async def all_answered(sessions: Sequence[Session]) -> None:
 
 @dataclass
 class Bench:
-    """Runs levels on one container. `fits` is the memory that it may use, `idle` what it uses."""
+    """Runs levels on one container. `fits` is the memory it may use, `idle` what it uses idle."""
 
     traffic: Traffic
     scraper: Scraper
@@ -92,12 +92,12 @@ class Bench:
     idle: int = 0
 
     async def warm_up(self) -> None:
-        """One session, and then none: what is used then is level 0. Raises LoadTestError."""
+        """Run one session, then read the memory of the idle container. Raises LoadTestError."""
         await self._free()
         warming = Exercise(self.settle)
         await warming.run(self.traffic, 1, self.settle)
         for why in warming.traces[0].refused + warming.traces[0].errors:
-            raise LoadTestError(f"the warm-up failed, because one {SENDER[UNIT]} met this: {why}")
+            raise LoadTestError(f"the warm-up with one {SENDER[UNIT]} failed: {why}")
         since = await self._free()
         await asyncio.sleep(self.settle)
         self.memory.idle_at = time.monotonic()
@@ -159,7 +159,7 @@ class Bench:
         )
 
     async def _free(self) -> Scrape:
-        """The container's metrics as soon as it is healthy and has no session."""
+        """Wait until the container is healthy and has no session; returns its metrics."""
         deadline = time.monotonic() + FREE_SECONDS
         while (scrape := await self._healthy(time.monotonic())).total("byoc_sessions_active"):
             if time.monotonic() > deadline:
@@ -167,7 +167,7 @@ class Bench:
         return scrape
 
     async def _healthy(self, since: float) -> Scrape:
-        """Its metrics at that time or later, as soon as it is healthy then."""
+        """Wait until the container is healthy after that time; returns its metrics."""
         deadline = time.monotonic() + FREE_SECONDS
         while not self.scraper.healthy_since(since):
             if time.monotonic() > deadline:
@@ -177,12 +177,12 @@ class Bench:
 
 
 def grown(first: float, last: float) -> float:
-    """By how much a counter has, also when its process has been started anew meanwhile."""
+    """By how much a counter has grown, even if its process was restarted meanwhile."""
     return last - first if last >= first else last
 
 
 def errors(before: Scrape, after: Scrape, traces: Sequence[Trace]) -> dict[str, int]:
-    """By type, those that came up. Refusals are none of them."""
+    """The new errors by type, without refusals."""
     first, last = (scrape.by("byoc_errors_total", "type") for scrape in (before, after))
     found = {kind: int(grown(first.get(kind, 0), number)) for kind, number in last.items()}
     found.pop("capacity", None)
@@ -195,7 +195,7 @@ def processes(scrapes: Sequence[Scrape]) -> Processes:
     for name, process in (("main", "process"), ("model", "byoc_model_process")):
         told = [(s.moment, s.total(f"{process}_cpu_seconds_total")) for s in scrapes]
         known = [(moment, cpu) for moment, cpu in told if cpu is not None]
-        # A process that has been replaced begins at 0 again.
+        # max, because a replaced process begins at 0 again.
         spent = sum(max(0, after - before) for (_, before), (_, after) in pairwise(known))
         lasted = known[-1][0] - known[0][0] if known else 0
         resident = [s.total(f"{process}_resident_memory_bytes") or 0 for s in scrapes]

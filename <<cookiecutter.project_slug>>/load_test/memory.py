@@ -1,4 +1,4 @@
-"""The memory of the container, as it is watched during the whole load test."""
+"""Watches the memory of the container during the whole load test."""
 
 import math
 import os
@@ -16,11 +16,11 @@ type Samples = list[tuple[float, int]]
 
 @dataclass
 class MemoryWatch:
-    """`device` says whose memory it is, `note` what is not known of it.
+    """`device` names whose memory it is, `note` says what is not known about it.
 
-    `sizes` are its bytes in all and those that the driver keeps for itself; None if not known.
-    Between two moments, `used` are the bytes in use, `trouble` why they say nothing, if they don't.
-    `idle_at` is when level 0 was read, with which they are compared.
+    `sizes` are all its bytes, and the bytes that the driver reserves; None if not known. `used`
+    returns the bytes in use between two moments, `trouble` why these are invalid, or "". `idle_at`
+    is when the memory of the idle container was read, with which they are compared.
     """
 
     source: Source
@@ -33,14 +33,14 @@ class MemoryWatch:
 
 
 def scraped(scraper: Scraper, names: tuple[str, ...], begin: float, end: float) -> Samples:
-    """The sum of these metrics, unless one is missing, as while a process is being replaced."""
+    """The sum of these metrics, left out while one is missing because a process is replaced."""
     told = [(scrape.moment, scrape.total(*names)) for scrape in scraper.between(begin, end)]
     return [(moment, int(size)) for moment, size in told if size is not None]
 
 
 def resident(scraper: Scraper, here: bool) -> MemoryWatch:
-    """The memory of both processes; `here` says that they run on this machine."""
+    """The memory of both processes; `here` says whether they run on this machine."""
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if here else None
-    note = "There is no GPU: memory is the resident memory of both processes in its place."
+    note = "There is no GPU: memory is the resident memory of both processes."
     device = "no GPU: memory of the processes"
     return MemoryWatch("resident", device, (total, None), note, partial(scraped, scraper, RESIDENT))

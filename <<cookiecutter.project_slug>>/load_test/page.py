@@ -11,15 +11,15 @@ from reporting.page import template
 from reporting.words import count, percent, size
 
 MOST_POINTS = 120  # of a timeline
-FAR = 4  # a limit that is so many times above what was used is told in words
-ABOVE, BELOW = -6, 16  # a label and its line
+FAR = 4  # a limit that is 4 times above the used memory is only named
+ABOVE, BELOW = -6, 16  # where a label is, relative to its line
 
 type Values = Sequence[float | None]
 type Lines = Mapping[str, Values]
 
 
 def render(report: Report) -> str:
-    """Below 300 kB, whatever the report holds."""
+    """Smaller than 300 kB, whatever the report contains."""
     level = chosen(report)
     return template(Path(__file__).parent).render(
         report=report,
@@ -36,7 +36,7 @@ def render(report: Report) -> str:
 
 
 def chosen(report: Report) -> Level | None:
-    """The recommended one as it was confirmed, else the highest that was met, else the highest."""
+    """The confirmed level, else the highest that met the objectives, else the highest."""
     order = [(each.verdict == "met", each.confirmation, each.sessions) for each in report.levels]
     return report.levels[order.index(max(order))] if order else None
 

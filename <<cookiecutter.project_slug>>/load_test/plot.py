@@ -1,4 +1,4 @@
-"""A plot: what the page draws as a picture, and lists as a table."""
+"""A plot, which the page shows as a picture and as a table."""
 
 import math
 from bisect import bisect_right
@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from .report import Verdict
 
-# The inside, in a picture of 360 x 226: about as wide as a telephone shows it.
+# The plotting area in a picture of 360 x 226, which is about the width of a phone.
 LEFT, RIGHT, TOP, BOTTOM = 62, 322, 20, 186
-APART = 17  # names that are nearer to each other would collide
+APART = 17  # the least distance of two names, so that they don't overlap
 STYLES = {"p95": "b", "p99": "c", "max": "c", "extrapolated": "beyond"}  # all others are "a"
 MARKS = {
     "met": "m-3.5 0a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0-7 0",
@@ -21,7 +21,7 @@ WHOLE, BINARY = STEPS[6:], [2.0**power for power in range(18, 50)]
 
 
 class Axis(NamedTuple):
-    """From its first tick to `high`."""
+    """An axis from its first tick to `high`."""
 
     ticks: Sequence[float]
     high: float
@@ -38,7 +38,7 @@ def linear(low: float, high: float, steps: Sequence[float] = STEPS) -> Axis:
 
 
 def logarithmic(values: Sequence[float]) -> Axis:
-    """Because levels that fail are often a hundred times slower than those that hold."""
+    """For latency, because failed levels are often a hundred times slower than others."""
     low, high = max(min(values), 0.1), max(values)
     steps = STEPS if high < 500 * low else STEPS[::3]
     ticks = steps[bisect_right(steps, low) - 1 : bisect_right(steps, high) + 1]
@@ -46,7 +46,7 @@ def logarithmic(values: Sequence[float]) -> Axis:
 
 
 class Row(NamedTuple):
-    """What was measured `at` a place across. What is invalid stands beside the line."""
+    """A measurement `at` a place on the x axis. An invalid one is drawn beside the line."""
 
     at: float
     label: str
@@ -59,7 +59,7 @@ class Plot(NamedTuple):
     rows: Sequence[Row]
     lines: Mapping[str, Sequence[float | None]]  # a value for each row; None is a gap
     up: Axis
-    limits: Sequence[tuple[float, str, int]]  # with a label, and how far below it that stands
+    limits: Sequence[tuple[float, str, int]]  # with a label, and its offset
 
     @property
     def across(self) -> Axis:
@@ -76,7 +76,7 @@ class Plot(NamedTuple):
             yield row.verdict, "" if value is None else f"{self.x(row.at)} {self.y(value)}"
 
     def path(self, name: str) -> str:
-        """After a gap it begins anew, with a dot."""
+        """After a gap a new line begins, with a dot."""
         drawn, gap = "", True
         for verdict, place in self.points(name):
             if verdict != "invalid":
@@ -89,7 +89,7 @@ class Plot(NamedTuple):
         return "".join(f"M{place}{MARKS[verdict]}" for place in places)
 
     def names(self) -> Iterator[tuple[str, float]]:
-        """Each stands near the end of its line, or as near as the one below leaves room."""
+        """The name of each line and its y: near the line's end, above the name below."""
         known = {name: [v for v in vs if v is not None] for name, vs in self.lines.items()}
         ends = sorted(((self.y(vs[-1]), name) for name, vs in known.items() if vs), reverse=True)
         y: float = BOTTOM + 2 * APART

@@ -27,8 +27,8 @@ async def run(
     quiet: bool = False,
     glance: bool = False,
 ) -> Report:
-    """The report is written as each level ends; `quiet` shows nothing meanwhile, and a `glance` is
-    one level that nothing confirms.
+    """Write the report after each level. `quiet` shows no progress, a `glance` is one level without
+    a confirmation.
 
     Raises CallError, LoadTestError, OSError, and httpx.HTTPError for the ops port.
     """

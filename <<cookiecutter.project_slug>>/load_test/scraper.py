@@ -1,4 +1,4 @@
-"""What the container tells on its ops port, which threads of their own ask again and again."""
+"""Reads the container's metrics and health repeatedly, on threads of its own."""
 
 import threading
 import time
@@ -14,18 +14,18 @@ from prometheus_client.samples import Sample
 from emulator.container import POLL_SECONDS
 
 PAUSE_SECONDS = 0.5
-# On a connection of its own each time, because orchestrators may have none open.
+# On a new connection each time, because orchestrators may have none open.
 get = partial(httpx.get, timeout=POLL_SECONDS, verify=False)
 
 
 class Scrape(NamedTuple):
-    """What /metrics told at that moment, in seconds of time.monotonic()."""
+    """The metrics at that moment, in seconds of time.monotonic()."""
 
     moment: float
     samples: list[Sample]
 
     def total(self, *names: str) -> float | None:
-        """Of these, over all labels; None when one of them has no sample."""
+        """The sum of these metrics over all labels; None if one of them has no sample."""
         found = [each for each in self.samples if each.name in names]
         known = {each.name for each in found} == set(names)
         return sum(each.value for each in found) if known else None
@@ -36,14 +36,14 @@ class Scrape(NamedTuple):
 
 
 class Miss(NamedTuple):
-    """An answer of /health that an orchestrator would not have taken."""
+    """A poll of /health that an orchestrator would count as failed."""
 
     moment: float
     words: str
 
 
 class Scraper:
-    """What was told at `url` so far; `polls` has the moments at which /health was asked for."""
+    """What `url` has answered so far; `polls` has the moments of the polls of /health."""
 
     def __init__(self, url: str) -> None:
         self.scrapes: list[Scrape] = []
@@ -58,14 +58,14 @@ class Scraper:
 
     @property
     def complaint(self) -> str:
-        """What its health or its metrics answered last that would not do."""
+        """The last answer of /health that was not ok."""
         return self.misses[-1].words if self.misses else "no answer"
 
     def between(self, begin: float, end: float) -> list[Scrape]:
         return [scrape for scrape in self.scrapes if begin <= scrape.moment <= end]
 
     def healthy_since(self, moment: float) -> bool:
-        """Whether /health was ok, and the metrics told, after that moment."""
+        """Whether /health was ok, and the metrics were read, after that moment."""
         return self._healthy > moment and self.last.moment > moment
 
     def scrape(self) -> None:
@@ -80,7 +80,7 @@ class Scraper:
             answer = get(f"{self._url}/health")
             words = f"{answer.status_code} {answer.text[:200]}"
             if time.monotonic() > moment + POLL_SECONDS:
-                raise httpx.ReadTimeout("it came bit by bit")
+                raise httpx.ReadTimeout("the answer came too slowly")
             if answer.status_code == 200 and answer.json() == {"status": "ok"}:
                 self._healthy = moment
                 return
@@ -93,7 +93,7 @@ class Scraper:
 
 @contextmanager
 def watch_ops(url: str) -> Iterator[Scraper]:
-    """Raises httpx.HTTPError or ValueError when there are no metrics."""
+    """Raises httpx.HTTPError or ValueError if there are no metrics."""
     scraper = Scraper(url)
     scraper.scrape()
     with repeating("metrics", scraper.scrape), repeating("health", scraper.poll):
@@ -102,12 +102,12 @@ def watch_ops(url: str) -> Iterator[Scraper]:
 
 @contextmanager
 def repeating(name: str, call: Callable[[], None], pause: float = PAUSE_SECONDS) -> Iterator[None]:
-    """Calls it on a thread of that name, for which nobody waits, because a call may hang."""
+    """Call it repeatedly on a daemon thread, which nobody joins because a call may hang."""
     done = threading.Event()
 
     def repeat() -> None:
         while not done.wait(pause):
-            with suppress(httpx.HTTPError, ValueError):  # a scrape that failed is missing
+            with suppress(httpx.HTTPError, ValueError):  # a failed scrape is left out
                 call()
 
     threading.Thread(target=repeat, name=name, daemon=True).start()

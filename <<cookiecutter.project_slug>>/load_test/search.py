@@ -1,8 +1,8 @@
-"""Which level is run next, and where the search ends.
+"""Chooses the next level, and ends the search.
 
-Sessions are doubled until a level does not meet the objectives, and bisected from there. The
-highest that met them is then run as a confirmation; if that fails, a lower one is, once. For a
-capacity of N this takes 2 log2(N) + 4 levels at most, beside those run again as they were invalid.
+It doubles the sessions until a level misses the objectives, then bisects. It runs the highest level
+that met them again, as a confirmation; if that fails, it confirms a lower one, once. For a capacity
+of N this takes at most 2 log2(N) + 4 levels, not counting invalid ones, which it runs again.
 """
 
 import math
@@ -15,14 +15,14 @@ from .report import Fit, Level, Objectives, Outcome, Report
 
 
 class Plan(NamedTuple):
-    """What a level is to be."""
+    """The next level."""
 
     sessions: int
     confirmation: bool
 
 
 def next_level(report: Report) -> Plan | None:
-    """None at the end. It depends on the levels that ran, `most`, `only` and the objectives."""
+    """None at the end. It depends only on the levels so far, `most`, `only` and the objectives."""
     plans = [(Plan(each.sessions, each.confirmation), each.verdict) for each in report.levels]
     if plans and plans[-1][1] == "invalid":
         return plans[-1][0] if plans.count(plans[-1]) == 1 else None
@@ -43,7 +43,7 @@ def next_level(report: Report) -> Plan | None:
 
 
 def bracket(levels: Sequence[Level]) -> tuple[int, int | None]:
-    """The highest level that met the objectives, 0 for none, below the lowest that did not."""
+    """The highest level that met the objectives (0 for none) below the lowest that did not."""
     ran = {each.sessions: each.verdict for each in levels if not each.confirmation}
     high = min((each for each, verdict in ran.items() if verdict == "not met"), default=None)
     met = [each for each, verdict in ran.items() if verdict == "met"]
@@ -69,14 +69,14 @@ def outcome(report: Report) -> Outcome:
 
 
 def exit_code(report: Report) -> int:
-    """0: there is a recommendation; 1: what was tried does not hold; 2: nothing can be said."""
+    """0: a number is recommended; 1: what was tried does not hold; 2: the result is invalid."""
     if report.recommended:
         return 0
     return 1 if report.outcome in ("not met", "unstable") else 2
 
 
 def fit(levels: Sequence[Level], objectives: Objectives) -> Fit | None:
-    """A line through the memory of those levels in which every session had room."""
+    """A line through the memory of the levels in which every session fitted."""
     told = [
         (level.sessions, level.memory)
         for level in levels

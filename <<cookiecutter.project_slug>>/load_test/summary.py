@@ -1,4 +1,4 @@
-"""The report as a few lines of Markdown, for the summary of a job."""
+"""The report as a few lines of Markdown, for a CI job's summary."""
 
 from . import words
 from .report import Report
@@ -8,7 +8,7 @@ MOST_ROWS, MOST_ITEMS = 40, 20
 
 
 def markdown(report: Report) -> str:
-    """Far below the 1 MiB that GitHub takes, whatever the report holds."""
+    """Far smaller than the 1 MiB that GitHub accepts, whatever the report contains."""
     levels = [words.cells(level) for level in report.levels[:MOST_ROWS]]
     table = [words.HEADERS, ["---"] * len(words.HEADERS), *levels] if levels else []
     parts = [

@@ -1,4 +1,4 @@
-"""The container under test: started here, as a process or from an image, or asked where it runs."""
+"""The container under test: started here, as a process or from an image, or already running."""
 
 import signal
 import subprocess
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from emulator.container import DEADLINE_SECONDS, PACKAGE, Container, StartError, run_container
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-# Ends with the load test, however that ends (PR_SET_PDEATHSIG).
+# It ends with the load test, however that ends (PR_SET_PDEATHSIG).
 START = f"""
 import ctypes, runpy
 ctypes.CDLL(None).prctl(1, {signal.SIGTERM:d})
@@ -22,7 +22,7 @@ runpy.run_module({PACKAGE!r}, run_name="__main__", alter_sys=True)
 
 
 class Target(NamedTuple):
-    """Where its ports are. `root` is its process id, if it was started here."""
+    """The addresses of its ports. `root` is its process id, if it was started here."""
 
     words: str
     jobs: str
@@ -37,7 +37,7 @@ class Target(NamedTuple):
 
 @contextmanager
 def open_target(options: Namespace, folder: Path) -> Iterator[Target]:
-    """Raises StartError when a container that is started here ends before it is ready."""
+    """Raises StartError if a container that is started here ends before it is ready."""
     if options.url or options.orchestrator:
         words = f"the container at {options.orchestrator or options.url}"
         yield Target(words, options.url, options.ops, None)
@@ -50,7 +50,7 @@ def open_target(options: Namespace, folder: Path) -> Iterator[Target]:
 
 
 def started(container: Container, words: str) -> Target:
-    """One that was started here, whose process id is as this machine has it."""
+    """A container that was started here, with its process id on this machine."""
     root = container.process.pid
     if container.name:
         command = ["docker", "inspect", "--format={{.State.Pid}}", container.name]
@@ -64,7 +64,7 @@ def ended(error: StartError) -> str:
 
 
 def last_words(log: str) -> str:
-    """Its last error, if it has one."""
+    """The last error in the log, else its last lines."""
     lines = log.splitlines() or ["its log is empty"]
     told = [line for line in lines if '"level": "error"' in line]
     return " ".join(told[-1:] or lines[-3:])

@@ -1,4 +1,4 @@
-"""What is shown meanwhile: a live table, or a line for each level where there is no terminal."""
+"""Progress: a live table, or a line for each level if there is no terminal."""
 
 import time
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ STYLES = {"met": "green", "not met": "red", "invalid": "yellow"}
 
 
 class Progress:
-    """Shows `report` as it grows, and in the end what it says."""
+    """Shows `report` as it grows, and its conclusion at the end."""
 
     def __init__(self, report: Report, quiet: bool) -> None:
         self._report = report
@@ -47,18 +47,18 @@ class Progress:
         self._since = time.monotonic()
 
     def end(self) -> None:
-        """The level has ended, and is the report's last one."""
+        """A level has ended: the last one in the report."""
         if not self._console.is_terminal:
             level = self._report.levels[-1]
             self._print([*cells(level), *level.reasons[:1]])
 
     def _print(self, row: Sequence[str]) -> None:
-        """Below each other; what comes after the last column takes what it needs."""
+        """In columns; text after the last column is not cut."""
         wide = [cell.ljust(width) for cell, width in zip(row, [*WIDTHS, 0], strict=False)]
         self._console.print("  ".join(wide).rstrip())
 
     def _table(self) -> Group:
-        """The columns that there is room for."""
+        """As many columns as fit."""
         wide = self._console.width >= NARROW_COLUMNS
         shown = [n for n, header in enumerate(HEADERS) if wide or header in NARROW]
         table = Table(*(HEADERS[n] for n in shown), box=None, pad_edge=False)

@@ -1,6 +1,6 @@
-"""What each session has met, and what of that is on time, late and missing.
+"""What each session has recorded, and how much of it is on time, late and missing.
 
-Times are seconds of one clock. A frame is a job, where the pipeline is batch.
+Times are seconds of one clock. For the pipeline batch, a frame is a job.
 """
 
 import math
@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 
 from .report import Frames, Percentile, Second
 
-# With so many and not one miss it is known with 99 % confidence: log(0.01) / log(share).
+# This many samples without a miss prove the share with 99 % confidence: log(0.01) / log(share).
 ENOUGH = {0.5: 7, 0.95: 90, 0.99: 459}
 
 
 @dataclass
 class Trace:
-    """One session. `scheduled` has the time of each frame that was due, in order, whether it was
-    sent or not; `arrived`, by its number, when it was first seen, if it was.
+    """One session. `scheduled` has the time of each frame that was due, in order, whether or not it
+    was sent. `arrived` has, by the frame's number, when it first came back.
 
-    `foreign`, `repeated` and `frozen_seconds` are None where pictures can't be told apart.
-    `refused` and `errors` are what the caller met, in words.
+    `foreign`, `repeated` and `frozen_seconds` are None if pictures can't be recognized. `refused`
+    and `errors` have messages.
     """
 
     scheduled: list[float] = field(default_factory=list)
@@ -33,15 +33,14 @@ class Trace:
     errors: list[str] = field(default_factory=list)
 
     def ages(self, begin: float, end: float) -> list[float]:
-        """Of the frames scheduled from `begin` until before `end`; infinite if it never came."""
+        """Ages of the frames scheduled from `begin` until before `end`; infinite if missing."""
         return self._ages(*self._numbers(begin, end))
 
     def share(self, begin: float, end: float, limit: float) -> float:
-        """On time, of the frames of a window.
+        """The share of a window's frames that are on time.
 
-        A caller that waits for its last answer before it sends again may have none in a window:
-        then what counts is the job that was open in it, so that a long stall is seen. Nothing is on
-        time as long as nothing was ever due.
+        A caller that waits for an answer before it sends again may have no new job in a window.
+        Then the open job counts, so that a long stall shows. If nothing was ever due, it is 0.
         """
         first, last = self._numbers(begin, end)
         ages = self._ages(first if first < last else max(0, first - 1), last)
@@ -58,7 +57,7 @@ class Trace:
 
 
 def windows(begin: float, seconds: float, length: float) -> list[tuple[float, float]]:
-    """As many as fit, of one length that is at least `length`, or a single one; without a gap."""
+    """Windows of equal length without gaps: as many as fit of at least `length`, or one."""
     count = max(1, math.floor(seconds / length + 1e-9))
     each = seconds / count
     return [(begin + n * each, begin + (n + 1) * each) for n in range(count)]
@@ -77,7 +76,7 @@ def percentile(ages: Sequence[float], share: float) -> Percentile:
 def measure(
     traces: Sequence[Trace], begin: float, seconds: float, length: float, limit: float
 ) -> Frames:
-    """`limit` and `length`, of a window, in seconds."""
+    """`length` is that of a window; it and `limit` are in seconds."""
     spans = windows(begin, seconds, length)
     ages = sorted(age for trace in traces for age in trace.ages(begin, spans[-1][1]))
     on_time = sum(age <= limit for age in ages)
@@ -114,7 +113,7 @@ def timeline(
     limit: float,
     memory: Sequence[tuple[float, int]],
 ) -> list[Second]:
-    """`memory` has the bytes that were used at each moment."""
+    """`memory` has the bytes in use at each moment."""
     rows = []
     for second in range(math.ceil(seconds)):
         start, end = begin + second, begin + min(second + 1, seconds)

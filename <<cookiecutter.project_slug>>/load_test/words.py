@@ -1,4 +1,4 @@
-"""What the load test has found in words, as all that it says and shows has them."""
+"""The results in words, for the terminal, the page and the summary."""
 
 import re
 from typing import Literal
@@ -8,7 +8,7 @@ from reporting.words import UNKNOWN, percent, size
 
 type Unit = Literal["frame", "job"]
 
-SENDER = {"frame": "session", "job": "caller"}  # who sends them
+SENDER = {"frame": "session", "job": "caller"}  # that sends them
 VERDICTS = {"met": "● met", "not met": "✕ not met", "invalid": "□ invalid"}
 HEADERS = ["Sessions", "Verdict", "On time", "p50", "p95", "p99", "Foreign", "Refused", "Errors"]
 HEADERS += ["Restarts", "Health misses", "Memory each", "Cores, main + model"]
@@ -25,7 +25,7 @@ def headline(report: Report) -> str:
 
 
 def cells(level: Level) -> list[str]:
-    """One row of a table of levels, below HEADERS. A level that ran again is its confirmation."""
+    """A row of the table of levels, under HEADERS. A confirmation is marked `again`."""
     frames, cores = level.frames, [level.processes.main_cores, level.processes.model_cores]
     return [
         f"{level.sessions} again" if level.confirmation else str(level.sessions),

@@ -1,1 +1,1 @@
-"""What the load test and the checklist have in common: options, words, and forms of a report."""
+"""What the load test and the checklist share: options, words, and the forms of a report."""

@@ -1,4 +1,4 @@
-"""Markdown, for the summary of a job."""
+"""Markdown, for a CI job's summary."""
 
 import re
 
@@ -6,7 +6,7 @@ MOST_CHARACTERS = 500  # of any one text
 
 
 def plain(text: str) -> str:
-    """What it says in Markdown is the text itself, on one line."""
+    """Markdown on one line that shows exactly this text."""
     return escape(" ".join(text[:MOST_CHARACTERS].split()))
 
 

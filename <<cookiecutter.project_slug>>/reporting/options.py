@@ -1,4 +1,4 @@
-"""What both programs can be told: what is tested, what is sent there, where the report goes."""
+"""Options of both programs: what is tested, what is sent, where the report goes."""
 
 import runpy
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
@@ -20,16 +20,16 @@ def common_parser(
     report: Path,
     add_options: Callable[[ArgumentParser, dict[str, Any]], None],
 ) -> ArgumentParser:
-    """`add_options` adds those of what is sent, which is what SAMPLE says unless they do."""
+    """`add_options` adds the options of what is sent; their defaults are those of SAMPLE."""
     parser = ArgumentParser(f"python -m {program}", description=description)
     add = parser.add_argument_group("what is tested: a container started here, unless").add_argument
     add("--image", help="start this image instead")
-    add("--url", type=address, help="the job port of a container that runs, to open sessions on")
-    add("--ops", type=address, help="the ops port of one that runs, if not 8001 at the same host")
-    add("--token", default="", help="that of BYOC_AUTH_TOKEN")
-    words = "a setting of the one that is started here; can be repeated"
-    add("--set", metavar="BYOC_NAME=VALUE", type=setting, action="append", default=[], help=words)
-    add("--memory-gib", type=float, help="how much memory may be used, if not all there is")
+    add("--url", type=address, help="the job port of a running container, which gets sessions")
+    add("--ops", type=address, help="its ops port, if that is not 8001 at the same host")
+    add("--token", default="", help="the container's BYOC_AUTH_TOKEN")
+    words = "a setting of the container that is started here; can be repeated"
+    add("--set", metavar="NAME=VALUE", type=setting, action="append", default=[], help=words)
+    add("--memory-gib", type=float, help="how much memory the container may use, if not all")
     words = "the folder for the report: %(default)s"
     parser.add_argument("--report", type=Path, default=report, help=words)
     parser.add_argument("--schema", action="store_true", help="print the report's JSON schema")
@@ -38,7 +38,7 @@ def common_parser(
 
 
 def parsed(parser: ArgumentParser) -> Namespace:
-    """`memory_bytes` among them, and `ops`, which is at the host of what runs."""
+    """The options, with `memory_bytes`, and with `ops` at the host of the container."""
     options = parser.parse_args()
     for name in POSITIVE:
         if (value := getattr(options, name, None)) is not None and not value > 0:
@@ -64,6 +64,6 @@ def address(text: str) -> str:
 
 def setting(text: str) -> tuple[str, str]:
     name, _, value = text.partition("=")
-    if not name.startswith("BYOC_") or not value:
-        raise ArgumentTypeError(f"{text!r}: must be BYOC_NAME=VALUE")
+    if not name.startswith(("BYOC_", "MODEL_")) or not value:
+        raise ArgumentTypeError(f"{text!r}: must be BYOC_...=VALUE or MODEL_...=VALUE")
     return name, value

@@ -1,4 +1,4 @@
-"""A report as one page of HTML that needs nothing else: no script, no font, no network."""
+"""A report as an HTML page without scripts, fonts or other files."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 
 def template(folder: Path) -> Template:
-    """The `page.html` there, which has the look of `base.html` here."""
+    """The `page.html` of that folder, which extends `base.html` here."""
     environment = Environment(
         autoescape=True,
         loader=FileSystemLoader([folder, Path(__file__).parent]),

@@ -1,4 +1,4 @@
-"""What reports are made of: each figure has its definition."""
+"""The parts of reports: each figure has a definition."""
 
 from typing import Any
 

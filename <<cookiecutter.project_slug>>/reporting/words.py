@@ -1,4 +1,4 @@
-"""Figures in words, as both programs say and show them."""
+"""Figures as text, for both programs."""
 
 import math
 
@@ -10,12 +10,12 @@ def count(number: int, noun: str) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Rounded down: what is not 95 % is never called so."""
+    """Rounded down, so that less than 95 % never reads as 95 %."""
     return UNKNOWN if share is None else f"{math.floor(round(1000 * share, 6)) / 10:g} %"
 
 
 def size(number: float | None) -> str:
-    """In three digits or more, so that so many of them come to their sum."""
+    """With three digits or more, so that the shown sizes add up."""
     gib = (number or 0) / 2**30
     text = f"{round(1024 * gib)} MiB" if gib < 1 else f"{round(gib, 2 if gib < 10 else 1):g} GiB"
     return UNKNOWN if number is None else text

@@ -1,4 +1,4 @@
-"""Containers for the tests: processes of this machine, or with `--image NAME` those of an image."""
+"""Containers for the tests: processes of this machine, or with `--image NAME` from an image."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -11,7 +11,7 @@ from sample import SETTINGS
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--image", default="", help="put test_container.py to this image")
+    parser.addoption("--image", default="", help="test this image with test_container.py")
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +22,7 @@ def image(pytestconfig: pytest.Config) -> str:
 
 @pytest.fixture(scope="module")
 def container(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
-    """One container for all tests of a file that leave it sound."""
+    """One container for all tests of a file that leave it running."""
     folder = tmp_path_factory.mktemp("container")
     with run_container(folder, image=image, **SETTINGS) as container:
         yield container

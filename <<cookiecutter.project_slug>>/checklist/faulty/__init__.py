@@ -1,1 +1,1 @@
-"""The owner's model with faults, which a container under test runs instead of the model itself."""
+"""The owner's model with faults: containers under test run this instead of the model itself."""

@@ -1,4 +1,4 @@
-"""Faults that the checklist orders while the model runs, each by a file of its name."""
+"""Faults that the checklist orders while the model runs: each order is a file."""
 
 import ctypes
 import os
@@ -18,18 +18,18 @@ def given(order: str) -> bool:
 
 
 def obey() -> None:
-    """Before each call of the owner's model."""
+    """Carry out the orders: called before each call of the owner's model."""
     while given("wait"):
         time.sleep(LOOK_SECONDS)
     if given("hold"):
-        # In C, without giving up the interpreter lock.
+        # In C, without releasing the interpreter lock.
         ctypes.PyDLL(None).usleep(int(HOLD_SECONDS * 1_000_000))
     if given("exhaust"):
         exhaust()
 
 
 def exhaust() -> None:
-    """Ask for more memory than this process may have: MemoryError."""
+    """Allocate more memory than this process may have, which raises MemoryError."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + ROOM_BYTES, before[1]))
@@ -40,7 +40,7 @@ def exhaust() -> None:
 
 
 class Standin:
-    """Does what the real one does, but for what is defined here."""
+    """Passes on every attribute that is not defined here to the real object."""
 
     def __init__(self, real: Any) -> None:
         self._real = real
@@ -50,7 +50,7 @@ class Standin:
 
 
 class FaultyModel(Standin):
-    """The real one is the owner's, which the container would have run."""
+    """A stand-in for the owner's model."""
 
     def __init__(self) -> None:
         module, _, name = os.environ["CHECKLIST_MODEL"].partition(":")

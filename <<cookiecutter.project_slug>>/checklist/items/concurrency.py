@@ -1,6 +1,6 @@
 """Concurrency.
 
-Sessions beside each other, and one too many.
+Several sessions at once, and one too many.
 """
 
 import httpx
@@ -16,13 +16,14 @@ from emulator.asking import NO_ROOM
 class Capacity(Item):
     """The capacity is kept.
 
-    As many sessions as the capacity are admitted, the next one is refused, and places free up.
+    The container admits as many sessions as its capacity, refuses the next one, and admits another
+    one when a session has ended.
 
-    Why: each session above what the GPU holds takes the memory of those that run.
+    Why: a session that the GPU has no memory for takes the memory of the running sessions.
     https://sre.google/sre-book/handling-overload/
 
-    Fix: count sessions where they are admitted, refuse before anything is allocated, and give the
-    place back whatever ends the session.
+    Fix: count sessions where they are admitted, refuse before anything is allocated, and free the
+    place however the session ends.
     """
 
     needs = (Metrics,)
@@ -47,10 +48,10 @@ class Capacity(Item):
 class RetryAfter(Item):
     """Refusals say when to try again.
 
-    Who is refused for want of room gets 503, and Retry-After says when to try again.
+    A full container answers 503, and Retry-After says when to try again.
 
-    Why: orchestrators and gateways take 503 for full and anything else for broken, and who is told
-    no time tries again at once. https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+    Why: orchestrators and gateways read 503 as full and other errors as broken, and a caller that
+    knows no time tries again at once. https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
 
     Fix: answer with 503 and Retry-After in seconds.
     """
@@ -70,12 +71,12 @@ class RetryAfter(Item):
 class Isolation(Item):
     """Sessions are isolated.
 
-    No session gets what belongs to another one.
+    No session gets pictures or answers of another session.
 
-    Why: viewers would see each other's pictures, and callers each other's answers.
+    Why: viewers would see the pictures of others, and callers get the answers of others.
     https://cwe.mitre.org/data/definitions/488.html
 
-    Fix: keep the state of a session in its own object, never in the model or a module.
+    Fix: keep the state of a session in an object of its own, never in the model or a module.
     """
 
     needs = (Metrics,)
@@ -89,9 +90,9 @@ class Isolation(Item):
 class SilentCaller(Item):
     """A silent caller frees its place.
 
-    A caller who opens a session and then says nothing loses the place after some time.
+    A caller who opens a session and then sends nothing loses the place after some time.
 
-    Why: callers vanish without a word, and each would take a part of the capacity for ever.
+    Why: some callers disappear without ending their session, and would occupy the place for ever.
     https://www.rfc-editor.org/rfc/rfc9110#section-15.5.9
 
     Fix: give every wait for a caller a time limit.

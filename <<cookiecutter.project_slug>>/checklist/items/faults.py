@@ -1,6 +1,6 @@
 """Faults.
 
-What the model does to itself must not cost the container.
+A fault of the model must not end the container.
 """
 
 from contextlib import nullcontext, suppress
@@ -17,7 +17,7 @@ TIME_LIMIT = {"BYOC_JOB_TIMEOUT_SECONDS": "2"}
 
 
 def survives(lab: Lab, container: Container, error_type: str, order: str = "") -> str:
-    """With a session open, the model obeys the order, or is killed. Raises FailedError."""
+    """Give the model the order, or kill it, while a session is open. Raises FailedError."""
     errors, restarts = container.errors(error_type), total(container, RESTARTS)
     with calling(lab.options, container, 1) as callers:
         callers.wait_answered()
@@ -41,12 +41,12 @@ def serves(lab: Lab, container: Container) -> bool:
 class ModelKilled(Item):
     """The model is killed.
 
-    When the model's process is killed, it is replaced, and the container serves on.
+    When the model's process is killed, the container replaces it and continues to serve.
 
-    Why: a segmentation fault in one library must not take all sessions with it.
+    Why: a segmentation fault in one library must not end all sessions.
     https://docs.nvidia.com/deploy/xid-errors/
 
-    Fix: run the model in a process of its own, watch it, and start it again.
+    Fix: run the model in a process of its own, and restart it when it has ended.
     """
 
     needs = (Metrics,)
@@ -58,12 +58,12 @@ class ModelKilled(Item):
 class ModelHung(Item):
     """The model hangs.
 
-    When the model hangs, its process is replaced after BYOC_JOB_TIMEOUT_SECONDS.
+    When the model hangs, the container replaces its process after BYOC_JOB_TIMEOUT_SECONDS.
 
-    Why: a deadlock raises no exception, and a session that waits for it is lost without a word.
+    Why: a deadlock raises no exception, so a session that waits for it would be lost silently.
     https://cwe.mitre.org/data/definitions/1088.html
 
-    Fix: give each call of the model a time limit, kill its process after it, and start it again.
+    Fix: limit the time of each call of the model; after it, kill the process and restart it.
     """
 
     needs = (Metrics,)
@@ -76,12 +76,12 @@ class ModelHung(Item):
 class ModelOutOfMemory(Item):
     """The model runs out of memory.
 
-    When the model runs out of memory, that is counted as what it is, and its process replaced.
+    When the model runs out of memory, the container counts out_of_memory and replaces the process.
 
-    Why: the allocator of a process that ran out once is fragmented, and the next session fails too;
+    Why: after that the process's allocator is fragmented and the next session fails too, and
     operators must see that the capacity is too high. https://pytorch.org/docs/stable/notes/cuda.html
 
-    Fix: tell MemoryError from other errors, count it as out_of_memory, and replace the process.
+    Fix: handle MemoryError apart from other errors: count it, and replace the process.
     """
 
     needs = (Metrics,)

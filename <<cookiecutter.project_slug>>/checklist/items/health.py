@@ -1,6 +1,6 @@
 """Health under load.
 
-Each poll is one of an orchestrator: it waits for 3 s, and one miss ends all sessions.
+Orchestrators wait 3 s for each poll, and end all sessions after one failure.
 """
 
 import signal
@@ -20,9 +20,9 @@ from load_test.level import RESTARTS
 from load_test.scraper import Scraper, repeating
 from reporting.words import count
 
-POLLS, PAUSE_SECONDS = 10, 0.1  # at least, in each item; between two
-FULL_SECONDS = 30  # so that a poll every 5 s is among them more than once
-TOO_LONG = POLL_SECONDS + 0.5  # what stops longer than this would be missed by a poll
+POLLS, PAUSE_SECONDS = 10, 0.1  # polls in each item at least, and the pause between them
+FULL_SECONDS = 30  # because orchestrators poll every 5 s
+TOO_LONG = POLL_SECONDS + 0.5  # a stop of this length fails a poll
 FRAMES = "byoc_frames_in_total"
 CONNECTIONS, FLOODERS = 200, 8
 GARBAGE = b"POST /\x00 HTTP/9.9\r\n" + 4096 * b"x"
@@ -30,9 +30,9 @@ GARBAGE = b"POST /\x00 HTTP/9.9\r\n" + 4096 * b"x"
 
 @contextmanager
 def watched(container: Container) -> Iterator[list[str]]:
-    """Health is polled as orchestrators do, only more often; the list gets what was seen.
+    """Poll health as orchestrators do, only more often. The list gets what was seen.
 
-    Raises FailedError for a miss.
+    Raises FailedError if a poll fails.
     """
     seen: list[str] = []
     scraper = Scraper(str(container.ops.base_url))
@@ -49,12 +49,12 @@ def watched(container: Container) -> Iterator[list[str]]:
 class HealthUnderLoad(Item):
     """Healthy under full load.
 
-    `/health` is ok while as many sessions as the capacity run, and others are refused.
+    `/health` is ok while all places are taken and other callers are refused.
 
-    Why: go-livepeer polls every 5 s, waits for 3 s, and ends all sessions of a container after
-    one miss. https://github.com/livepeer/go-livepeer/blob/v0.9.1/ai/runner/live_runner.go
+    Why: go-livepeer polls every 5 s, waits 3 s, and ends all sessions of a container after one
+    failure. https://github.com/livepeer/go-livepeer/blob/v0.9.1/ai/runner/live_runner.go
 
-    Fix: answer `/health` from a thread of its own, with what somebody else has noted before.
+    Fix: answer `/health` from a thread of its own, from a state that other threads have written.
     """
 
     needs = (Ready,)
@@ -73,7 +73,7 @@ class HealthWithLock(Item):
 
     `/health` is ok while the model holds the interpreter lock for longer than a poll waits.
 
-    Why: extensions in C hold it during a load, a copy or a compilation, and then no thread of that
+    Why: C extensions hold it while they load, copy or compile, and then no other thread of that
     process runs. https://docs.python.org/3/glossary.html#term-global-interpreter-lock
 
     Fix: run the model in a process of its own.
@@ -94,10 +94,10 @@ class HealthWithLock(Item):
 class HealthOffInference(Item):
     """Health is answered off the inference thread.
 
-    `/health` is ok while the model's process stands still.
+    `/health` is ok while the model's process is stopped.
 
-    Why: health that is answered by who runs the model waits for the model, and a busy container
-    then looks like a dead one. https://sre.google/sre-book/addressing-cascading-failures/
+    Why: if the thread of the model answers `/health`, it waits for the model, and a busy container
+    looks like a dead one. https://sre.google/sre-book/addressing-cascading-failures/
 
     Fix: answer `/health` in another process than the model's.
     """
@@ -118,9 +118,9 @@ class HealthOffInference(Item):
 class HealthDuringRestart(Item):
     """Healthy while the model restarts.
 
-    `/health` stays ok while the model's process is lost and replaced.
+    `/health` stays ok while the model's process is killed and replaced.
 
-    Why: a crash costs one job or a few frames, but a missed poll costs all sessions.
+    Why: a crash loses one job or a few frames, but a failed poll loses all sessions.
     https://github.com/livepeer/go-livepeer/blob/v0.9.1/ai/runner/live_runner.go
 
     Fix: stay ok while sessions are open, and refuse new ones until the model is back.
@@ -144,7 +144,7 @@ class HealthUnderFlood(Item):
 
     `/health` is ok while the job port is flooded with connections and garbage.
 
-    Why: whoever reaches the job port could otherwise take the container away from its orchestrator.
+    Why: otherwise anybody who reaches the job port could end all sessions.
     https://owasp.org/www-community/attacks/Denial_of_Service
 
     Fix: serve health on a port of its own with an event loop of its own.
@@ -161,7 +161,7 @@ class HealthUnderFlood(Item):
 
 @contextmanager
 def flood(container: Container) -> Iterator[None]:
-    """Connections that say nothing, and others that send what is no HTTP, again and again."""
+    """Open idle connections, and repeatedly send garbage instead of HTTP on others."""
     url = container.jobs.base_url
     address, done = (url.host, url.port or 80), Event()
 
@@ -179,5 +179,5 @@ def flood(container: Container) -> Iterator[None]:
             yield
         finally:
             done.set()
-    # Whoever came before is served before this.
+    # Answered only after everything that was sent before.
     container.jobs.get("/health").raise_for_status()

@@ -1,6 +1,6 @@
 """Image.
 
-What is in it, and what it starts as.
+What it contains, and how it starts.
 """
 
 import re
@@ -15,7 +15,7 @@ from load_test.target import ended
 
 RIGHTS = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "NET_BIND_SERVICE", "SETGID", "SETUID")
 NOT_HARDENED = ("--read-only=false", *(f"--cap-add={name}" for name in RIGHTS))
-# Folders that can be written to, and are neither memory nor the kernel's.
+# Writable folders, except those in memory and the kernel's.
 WRITABLE = """import os
 for folder, folders, _ in os.walk("/"):
     folders[:] = {*folders} - ({"tmp", "dev", "proc", "sys"} if folder == "/" else set())
@@ -42,9 +42,9 @@ class ReadOnlyRoot(Item):
 
     The container starts and serves with a read-only root, no capabilities and no new privileges.
 
-    Why: who breaks in finds nothing to write to. https://docs.docker.com/engine/containers/run/
+    Why: an intruder can then write nothing. https://docs.docker.com/engine/containers/run/
 
-    Fix: write below /tmp alone, which is memory; declare no VOLUME; need no capability.
+    Fix: write only below /tmp, which is in memory; declare no VOLUME; need no capability.
     """
 
     target = "image"
@@ -58,7 +58,7 @@ class ReadOnlyRoot(Item):
                 self.serve(lab, container)
                 words = ended(error) if isinstance(error, StartError) else error
                 raise FailedError(f"it serves only without these limits: {words}") from None
-            raise SkippedError("it serves without these limits as little: see `ready`") from None
+            raise SkippedError("without limits it does not serve either: see `ready`") from None
         if writable := docker("exec", lab.running().name, "python", "-c", WRITABLE).stdout:
             raise FailedError(f"these can be written to all the same: {writable}")
         return "a session was served, and nothing but memory could be written to"
@@ -74,7 +74,7 @@ class User(Item):
 
     The image runs as a user of its own, not as root.
 
-    Why: root in a container is root on the machine to whoever gets out of it.
+    Why: root in the container is root on the machine for an intruder who leaves the container.
     https://docs.docker.com/build/building/best-practices/#user
 
     Fix: end the Dockerfile with `USER 10001:10001`, or another number.
@@ -93,9 +93,9 @@ class User(Item):
 class ExecForm(Item):
     """Signals reach the server.
 
-    The server is started in exec form: process 1 is no shell.
+    The server is started in exec form: process 1 is not a shell.
 
-    Why: a shell keeps the signal to stop for itself, and the server is killed with work in hand.
+    Why: a shell does not pass on the signal to stop, so the server is killed with open work.
     https://docs.docker.com/reference/dockerfile/#exec-form-entrypoint-example
 
     Fix: write `ENTRYPOINT ["python", "-m", …]`, and `exec` in a script.
@@ -117,12 +117,12 @@ class ExecForm(Item):
 class HealthCheck(Item):
     """Docker checks the health.
 
-    Docker asks for the server's health, in exec form, and hears when it is not there.
+    Docker checks the server in exec form, and the check fails if there is no server.
 
-    Why: Docker and Compose call a container that hangs healthy, if nothing asks it.
+    Why: without a check Docker and Compose call a container healthy that hangs.
     https://docs.docker.com/reference/dockerfile/#healthcheck
 
-    Fix: keep the Dockerfile's HEALTHCHECK: it exits 0 when the server is well, else 1.
+    Fix: keep the Dockerfile's HEALTHCHECK, which exits with 0 if the server is well, else with 1.
     """
 
     needs = (ReadOnlyRoot,)
@@ -149,13 +149,13 @@ class HealthCheck(Item):
 class Secrets(Item):
     """No secret inside.
 
-    No password, token or private key is in the image: in its settings, history, or any layer.
+    The image contains no password, token or private key: not in its settings, history or layers.
 
-    Why: whoever pulls the image can read them, also from a layer whose file was deleted later.
+    Why: anybody who pulls the image can read them, even if a later layer deletes the file.
     https://docs.docker.com/build/building/secrets/
 
-    Fix: revoke what was found; give it to the build by `RUN --mount=type=secret`, and to the
-    container by a file that a setting `…_FILE` names.
+    Fix: revoke the secret; give it to the build with `RUN --mount=type=secret`, and to the
+    container in a file that a setting `…_FILE` names.
     """
 
     target = "image"
@@ -180,9 +180,9 @@ class Secrets(Item):
 class Labels(Item):
     """Says what it is.
 
-    The image says what it is, where its source is, under which license, and which version.
+    The image's labels give its title, source, license, revision and version.
 
-    Why: an operator who finds a fault must know what runs there, and whom to tell.
+    Why: an operator who finds a fault must know which version runs, and where to report the fault.
     https://specs.opencontainers.org/image-spec/annotations/
 
     Fix: keep the Dockerfile's LABEL; build with `--build-arg=REVISION=…` and `VERSION=…`.
@@ -201,13 +201,13 @@ class Labels(Item):
 class Size(Item):
     """No ballast.
 
-    The image has no ballast: no package caches, and little that later steps delete or repeat.
+    The image has no package caches, and few bytes that later steps delete or repeat.
 
-    Why: each machine pulls it anew for each version, and a cold start waits for that.
+    Why: each machine pulls every new version, and a cold start waits for that.
     https://docs.docker.com/build/cache/optimize/
 
-    Fix: mount caches by `RUN --mount=type=cache`; delete files in the step that makes them; set
-    owner and mode by `COPY --chown --chmod`.
+    Fix: mount caches with `RUN --mount=type=cache`; delete files in the step that makes them; set
+    owner and mode with `COPY --chown --chmod`.
     """
 
     target = "image"
@@ -228,11 +228,11 @@ class Size(Item):
 class NoCompiler(Item):
     """No compiler, no installer.
 
-    The image has no compiler, no linker, no make, and no installer of packages.
+    The image has no compiler, no linker, no make and no package installer.
 
-    Why: who breaks in builds more with them. https://docs.docker.com/build/building/multi-stage/
+    Why: an intruder could use them. https://docs.docker.com/build/building/multi-stage/
 
-    Fix: compile in an earlier stage, and copy what comes of it.
+    Fix: compile in an earlier stage, and copy the result.
     """
 
     target = "image"

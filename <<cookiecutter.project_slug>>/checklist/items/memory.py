@@ -23,7 +23,7 @@ UNJUDGED = Objectives(limit_ms=60_000, on_time_share=0)
 
 @cache
 def measure(lab: Lab) -> Report:
-    """A load test with as many sessions as the capacity, whose report stands beside."""
+    """A load test with as many sessions as the capacity; its report goes beside this one."""
     container, options, words = lab.running(), lab.options, "the container"
     changed = {
         "orchestrator": None,
@@ -43,12 +43,11 @@ def measure(lab: Lab) -> Report:
 class MemoryFits(Item):
     """The sessions fit the memory.
 
-    The memory of all sessions, as many as the capacity, fits the device with some to spare.
+    The memory of as many sessions as the capacity fits the device, with some to spare.
 
-    Why: sessions are admitted by number, and the one that finds the memory full takes down all
-    others. https://pytorch.org/docs/stable/notes/cuda.html#memory-management
+    Why: sessions are admitted by number, and one that fills the memory ends all others. https://pytorch.org/docs/stable/notes/cuda.html#memory-management
 
-    Fix: lower BYOC_CAPACITY, or what each session takes: resolution, batch size, precision.
+    Fix: lower BYOC_CAPACITY, or the memory of each session: resolution, batch size, precision.
     """
 
     needs = (Ready,)
@@ -77,7 +76,7 @@ class CapacityMeasured(Item):
 
     A load test with as many sessions as the capacity meets its objectives.
 
-    Why: what is advertised is what orchestrators send, whether the device keeps up or not.
+    Why: orchestrators send as many sessions as are advertised, whether or not the device keeps up.
     https://sre.google/sre-book/handling-overload/
 
     Fix: set BYOC_CAPACITY to what `python -m load_test` recommends.

@@ -1,6 +1,6 @@
 """Monitoring.
 
-What Prometheus reads, and whether it is true.
+What Prometheus reads, and whether it is correct.
 """
 
 import shutil
@@ -20,7 +20,7 @@ FAMILIES = {
     "byoc_errors_total": "counter",
 }
 LATENCIES = "byoc_frame_latency_ms_count"
-# A unit is part of a name that dashboards know, and stays.
+# The unit stays, because dashboards know this name.
 ALLOWED = "byoc_frame_latency_ms metric names should not contain abbreviated units"
 
 
@@ -29,8 +29,8 @@ class Metrics(Item):
 
     `/metrics` has the four metrics of the checklist, by their names and types.
 
-    Why: operators watch all containers with one dashboard and one set of alerts, which know them
-    by name. https://prometheus.io/docs/practices/naming/
+    Why: operators watch all containers with one dashboard and one set of alerts, which know the
+    metrics by name. https://prometheus.io/docs/practices/naming/
 
     Fix: name them byoc_sessions_active (gauge), byoc_frame_latency_ms (histogram),
     byoc_gpu_memory_bytes (gauge) and byoc_errors_total (counter).
@@ -57,10 +57,10 @@ class MetricsAgree(Item):
 
     The metrics agree with the work done: open sessions, answers and errors are counted exactly.
 
-    Why: a gauge that leaks or a counter that stands still hides the fault that it is there for.
+    Why: a gauge that leaks or a counter that stands still hides the fault that it should show.
     https://sre.google/sre-book/monitoring-distributed-systems/
 
-    Fix: count where a session opens and where it ends, whatever ends it, and count each error once.
+    Fix: count where a session opens and where it ends, however it ends, and count each error once.
     """
 
     needs = (Metrics,)
@@ -79,7 +79,7 @@ class MetricsAgree(Item):
         container.jobs.post("/no-such-route")
         if (counted := container.errors("bad_request") - errors) != 1:
             raise FailedError(f"one wrong request was counted {counted:g} times as bad_request")
-        return f"1 session, {answers} answers and 1 wrong request were counted as what they were"
+        return f"1 session, {answers} answers and 1 wrong request were counted correctly"
 
 
 def expect(container: Container, name: str, value: float) -> None:
@@ -98,7 +98,7 @@ class Promtool(Item):
     Why: Prometheus drops a whole scrape for one line that it can't read.
     https://prometheus.io/docs/prometheus/latest/command-line/promtool/
 
-    Fix: mend what promtool names; its remark about the unit in byoc_frame_latency_ms is allowed.
+    Fix: fix what promtool names; its remark about the unit in byoc_frame_latency_ms is allowed.
     """
 
     needs = (Metrics,)

@@ -1,6 +1,6 @@
 """Registration.
 
-What an orchestrator knows of the container, from its start to its stop.
+What an orchestrator knows about the container, from its start to its stop.
 """
 
 from collections.abc import Iterator
@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from ..announcement import announcement
 from ..callers import calling
 from ..item import FailedError, Item, SkippedError
 from ..lab import ACTIVE, Lab, soon
 from ..orchestrator import clear, lose, offers
+from ..registration_settings import registration_settings
 from ..work import MORE, done, lasting_sessions
 from .shutdown import terminate
 from .start import Ready, first_answer
@@ -25,7 +25,7 @@ DRAIN = {"BYOC_DRAIN_SECONDS": "60"}
 
 @contextmanager
 def known(lab: Lab, **settings: str) -> Iterator[Container]:
-    """One that the orchestrator offers, and did not before; stopped at the end, if not before."""
+    """A container that the orchestrator did not offer before and offers now; stopped at the end."""
     if not lab.options.orchestrator:
         raise SkippedError("no orchestrator was named: see --orchestrator")
     clear(lab.options)
@@ -33,7 +33,7 @@ def known(lab: Lab, **settings: str) -> Iterator[Container]:
     port = where.port or 80
     host = "127.0.0.1" if where.hostname in LOOPBACK else "0.0.0.0"
     ports = {"BYOC_HOST": host, "BYOC_PORT": str(port), "BYOC_OPS_PORT": str(port + 1)}
-    with lab.start(**ports, **announcement(lab.options), **settings) as container:
+    with lab.start(**ports, **registration_settings(lab.options), **settings) as container:
         wait_offered(lab)
         yield container
         container.stop()
@@ -49,7 +49,7 @@ def served(lab: Lab, container: Container) -> str:
 
 
 def refusal(lab: Lab, container: Container) -> str:
-    """What a new caller is told by way of the orchestrator. Raises FailedError if admitted."""
+    """What a new caller is answered through the orchestrator. Raises FailedError if admitted."""
 
     def admitted() -> bool:
         with suppress(httpx.HTTPError):
@@ -69,10 +69,10 @@ class Registered(Item):
 
     The orchestrator offers a container that has started, and a session through it is answered.
 
-    Why: nobody is sent to a container that the orchestrator does not know, or does not reach.
+    Why: an orchestrator sends nobody to a container that it does not know or reach.
     https://github.com/livepeer/go-livepeer/tree/v0.9.1
 
-    Fix: name the container and the orchestrator to each other, as docs/orchestrator.md says.
+    Fix: set the addresses of the orchestrator and of the container, as docs/orchestrator.md says.
     """
 
     needs = (Ready,)
@@ -83,14 +83,14 @@ class Registered(Item):
 
 
 class RegisteredAgain(Item):
-    """Is offered again when it was forgotten.
+    """Is offered again after it was forgotten.
 
-    A container that the orchestrator has lost is offered again by itself, and serves.
+    A container that the orchestrator has forgotten registers again by itself, and serves.
 
-    Why: orchestrators forget containers that they did not hear of, or could not reach, and tell
-    nobody. https://github.com/livepeer/go-livepeer/tree/v0.9.1
+    Why: orchestrators forget containers that sent nothing or were unreachable, and do not report
+    it. https://github.com/livepeer/go-livepeer/tree/v0.9.1
 
-    Fix: register for as long as the container runs, anew when that is refused, and be healthy.
+    Fix: keep registering while the container runs, again if it is refused, and stay healthy.
     """
 
     needs = (Registered,)
@@ -105,13 +105,13 @@ class RegisteredAgain(Item):
 class Drained(Item):
     """Loses no session when it is drained.
 
-    After SIGTERM new sessions are refused, the open one goes on to its end, and the exit code
-    is 0.
+    After SIGTERM the container refuses new sessions, serves the open one to its end, and exits
+    with 0.
 
-    Why: who updates a container then costs no caller a session.
+    Why: then an update of the container ends no session.
     https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination
 
-    Fix: refuse new sessions first; stay healthy and reachable until the last one has ended.
+    Fix: first refuse new sessions; stay healthy and reachable until the last one has ended.
     """
 
     needs = (Registered,)
@@ -138,10 +138,10 @@ class Withdrawn(Item):
 
     The orchestrator does not offer a container that has stopped.
 
-    Why: callers that are sent to one that is gone get an error.
+    Why: callers that are sent to a stopped container get an error.
     https://github.com/livepeer/go-livepeer/tree/v0.9.1
 
-    Fix: unregister before the end, or stay, unhealthy, for the poll that sees it.
+    Fix: unregister before the exit, or stay, unhealthy, until the orchestrator has polled.
     """
 
     needs = (Registered,)

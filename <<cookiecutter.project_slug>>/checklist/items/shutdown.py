@@ -1,6 +1,6 @@
 """Graceful shutdown.
 
-What becomes of open sessions when the container is told to stop.
+What happens to open sessions when the container is stopped.
 """
 
 import subprocess
@@ -17,7 +17,7 @@ ECHO_SECONDS = 1.2  # signals within a second count as one
 
 
 def wait_exit(container: Container, since: float) -> float:
-    """How many seconds after that moment it ended, with exit code 0. Raises FailedError."""
+    """Seconds from that moment until it exited with 0. Raises FailedError."""
     try:
         code = container.process.wait(since + KILL_SECONDS - time.monotonic())
     except subprocess.TimeoutExpired:
@@ -29,7 +29,7 @@ def wait_exit(container: Container, since: float) -> float:
 
 
 def terminate(container: Container, event: str) -> float:
-    """Send SIGTERM, and wait for that event in the log. The moment at which it was sent."""
+    """Send SIGTERM and wait for that event in the log; returns the moment of the signal."""
     since = time.monotonic()
     container.process.terminate()
     words = f"SIGTERM has an effect: {event!r} in the log"
@@ -38,7 +38,7 @@ def terminate(container: Container, event: str) -> float:
 
 
 def stop(lab: Lab, container: Container, event: str) -> float:
-    """SIGTERM, after which jobs may end; how many seconds later the container has."""
+    """Send SIGTERM and let jobs end; returns the seconds until the container exited."""
     since = terminate(container, event)
     lab.withdraw_orders()
     return wait_exit(container, since)
@@ -47,10 +47,11 @@ def stop(lab: Lab, container: Container, event: str) -> float:
 class StopWithSessions(Item):
     """SIGTERM closes all sessions and loses nothing.
 
-    SIGTERM closes every open session, all that was accepted comes out, and the exit code is 0.
+    After SIGTERM the container sends all that it has accepted, closes every session and exits
+    with 0.
 
-    Why: Docker kills a container 10 s after SIGTERM, and whatever it has not sent by then is lost
-    to the viewers. https://docs.docker.com/reference/cli/docker/container/stop/
+    Why: Docker kills a container 10 s after SIGTERM, and viewers lose what it has not sent by
+    then. https://docs.docker.com/reference/cli/docker/container/stop/
 
     Fix: handle SIGTERM, refuse new sessions, send what the open ones still hold, close their
     channels and exit within BYOC_SHUTDOWN_GRACE_SECONDS.
@@ -70,13 +71,12 @@ class StopWithSessions(Item):
 class StopTwice(Item):
     """A second signal ends the drain.
 
-    A second signal ends a drain: the open sessions are closed, and lose nothing.
+    A second signal ends a drain: the container closes the open sessions, which lose nothing.
 
-    Why: an operator who can't wait for the end of a long drain must not have to kill.
+    Why: an operator who can't wait for the end of a long drain must not need to kill the container.
     https://docs.docker.com/reference/compose-file/services/#stop_grace_period
 
-    Fix: on a second signal stop waiting for the sessions, and end them as a stop without a drain
-    does.
+    Fix: on a second signal stop waiting for the sessions, and end them as without a drain.
     """
 
     needs = (StopWithSessions,)
@@ -99,8 +99,8 @@ class StopWhileLoading(Item):
 
     SIGTERM while the model loads ends the container with exit code 0.
 
-    Why: a rollout that is taken back stops containers that have never served, and one that can't
-    be stopped holds the GPU. https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
+    Why: a rollback stops containers that are still loading, and one that can't be stopped keeps
+    the GPU. https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
 
     Fix: load the model where a signal can interrupt it: not on the thread that handles signals.
     """

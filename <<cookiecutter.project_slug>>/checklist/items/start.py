@@ -1,6 +1,6 @@
 """Start.
 
-From the first instant to the first answer.
+From the start to the first answer.
 """
 
 from functools import cache
@@ -18,13 +18,13 @@ from emulator.container import Container, StartError
 from load_test.target import last_words
 
 POLLS = 5  # while the model is kept from loading
-FACTOR, SECONDS = 5, 3  # a first answer may take so many times as long, and so much longer
+FACTOR, SECONDS = 5, 3  # a first answer may take 5 times as long as others, and 3 s more
 UNPROCESSED = "byoc_frames_unprocessed_total"  # which batch has none of
 GPU = Path("/dev/nvidiactl")
 
 
 def first_answer(lab: Lab, container: Container, orchestrator: str | None = None) -> float:
-    """How many seconds it takes in a new session. Raises FailedError."""
+    """Seconds to the first answer in a new session. Raises FailedError."""
     before = total(container, UNPROCESSED)
     with calling(lab.options, container, 1, orchestrator) as callers:
         callers.wait_answered()
@@ -39,7 +39,7 @@ def first_answer(lab: Lab, container: Container, orchestrator: str | None = None
 
 
 def refuse_to_start(lab: Lab, **settings: str) -> str:
-    """The one line that it ends with, which names the setting. Raises FailedError."""
+    """The one line with which it exits, which names the setting. Raises FailedError."""
     try:
         with lab.launch(**settings) as container:
             container.wait_ready()
@@ -64,7 +64,7 @@ class Startup(NamedTuple):
 
 @cache
 def startup(lab: Lab) -> Startup:
-    """Of the container that others use after it. Raises FailedError or StartError."""
+    """Watch the start of the container that other items use. Raises FailedError or StartError."""
     with lab.order("load"):
         container = lab.running(ready=False)
         health = [container.ops.get("/health") for _ in range(POLLS)]
@@ -78,13 +78,13 @@ def startup(lab: Lab) -> Startup:
 class Ready(Item):
     """Healthy only when it can serve.
 
-    `/health` is ok only after the model has loaded, and a session that comes then is served.
+    `/health` is ok only after the model has loaded, and the container then serves a session.
 
     Why: orchestrators send sessions as soon as the container is healthy, and each one that fails
     costs the orchestrator its reputation. https://github.com/livepeer/go-livepeer/blob/v0.9.1/ai/runner/live_runner.go
 
-    Fix: mend what the log says of the session. If `/health` was ok too early, answer it with
-    status 503 until `load` has returned.
+    Fix: fix what the log says about the session. If `/health` was ok too early, answer 503 until
+    `load` has returned.
     """
 
     needs = (ReadOnlyRoot,)
@@ -125,9 +125,9 @@ class Warm(Item):
 class Loading(Item):
     """Loading is visible.
 
-    While the model loads, `/health` says so, `/livez` is ok, and sessions are refused for now.
+    While the model loads, `/health` says `loading`, `/livez` is ok, and sessions are refused.
 
-    Why: who can't tell a slow load from a hang kills the container before it has ever served.
+    Why: an operator who can't tell a slow load from a hang kills a container that would serve.
     https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/
 
     Fix: listen before the model loads, answer `/health` with 503 `{"status": "loading"}` and
@@ -154,8 +154,8 @@ class WrongSetting(Item):
 
     A wrong setting ends the start with exit code 2 and one line that names the setting.
 
-    Why: a container that ignores a typing error serves with a default that nobody chose, and one
-    that dies with a traceback makes its operator read code. https://12factor.net/config
+    Why: a container that ignores a mistyped value serves with a default that nobody chose, and a
+    traceback forces its operator to read code. https://12factor.net/config
 
     Fix: check all settings before anything else, print one line to standard error, and exit
     with 2.
@@ -168,10 +168,10 @@ class WrongSetting(Item):
 class GpuRequired(Item):
     """No start without a GPU that is required.
 
-    Where a GPU is required and there is none, the container does not start.
+    If a GPU is required and there is none, the container does not start.
 
-    Why: a model that falls back to the processor registers, takes sessions, and serves them too
-    slowly to be paid for. https://github.com/NVIDIA/nvidia-container-toolkit
+    Why: a model that falls back to the CPU registers, gets sessions, and serves them too slowly to
+    be paid. https://github.com/NVIDIA/nvidia-container-toolkit
 
     Fix: check for a GPU at the start when BYOC_REQUIRE_GPU is set, and exit with 2.
     """

@@ -1,4 +1,4 @@
-"""Whose memory is watched: that of the processes, because nothing here runs on a GPU."""
+"""Watches the memory of the processes, because nothing here runs on a GPU."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,5 +11,5 @@ GPU = False
 
 @contextmanager
 def watch_memory(scraper: Scraper, root: int | None, here: bool) -> Iterator[MemoryWatch]:
-    """`root` is the process id of the container, `here` says that it runs on this machine."""
+    """`root` is the process id of the container, `here` says whether it runs on this machine."""
     yield resident(scraper, here)

@@ -1,4 +1,4 @@
-"""The memory of the GPUs that the container may use, as the driver tells it on this machine."""
+"""Watches the memory of the container's GPUs, read from the driver on this machine."""
 
 import threading
 import time
@@ -19,20 +19,20 @@ USED: Final = "byoc_gpu_memory_bytes"
 TOTAL = "byoc_gpu_memory_total_bytes"
 START_SECONDS = 30.0  # without the persistence daemon the driver first starts every GPU
 SAMPLE_SECONDS = 0.1
-SAMPLES_A_LIST = 5  # of the processes, which takes longer
+SAMPLES_A_LIST = 5  # the processes are listed less often, because that takes longer
 SILENCE_SECONDS = 1.0
 CHANGE_BYTES = 16 * 2**20
 
-V1 = "This driver counts what it keeps for itself as used."
+V1 = "This driver counts the memory that it reserves as used."
 MIXED = (
-    "It is not told which processes on the GPU are the container's, and how much each uses: "
-    "what a neighbour takes counts as the container's."
+    "The driver does not say which processes on the GPU are the container's, or how much each "
+    "uses: the memory of other processes counts as the container's."
 )
 
 
 @contextmanager
 def watch_memory(scraper: Scraper, root: int | None, here: bool) -> Iterator[MemoryWatch]:
-    """`root` is the process id of the container, `here` says that it runs on this machine."""
+    """`root` is the process id of the container, `here` says whether it runs on this machine."""
     told = [scrape for scrape in scraper.scrapes if scrape.total(USED) is not None]
     if not told:
         yield resident(scraper, here)
@@ -48,12 +48,12 @@ def watch_memory(scraper: Scraper, root: int | None, here: bool) -> Iterator[Mem
                 yield devices
                 return
     sizes = (int(told[-1].total(TOTAL) or 0) or None, None)
-    note = f"GPU memory is what the container's metrics tell, because {obstacle}."
+    note = f"GPU memory is read from the container's metrics, because {obstacle}."
     yield MemoryWatch(USED, ", ".join(uuids), sizes, note, partial(scraped, scraper, (USED,)))
 
 
 class Look(NamedTuple):
-    """Bytes in use, in all and by device and process id; or why they are not known."""
+    """The bytes in use, in all and by device and process id; or why they are not known."""
 
     moment: float
     used: int
@@ -62,7 +62,7 @@ class Look(NamedTuple):
 
 
 class Devices(MemoryWatch):
-    """All of these. A process that uses them and does not descend from `root` is a neighbour."""
+    """These GPUs. A process that uses them and does not descend from `root` is a neighbour."""
 
     def __init__(self, uuids: list[str], root: int | None) -> None:
         super().__init__("NVML", "", (None, None), "", self._used, self._trouble)
@@ -76,7 +76,7 @@ class Devices(MemoryWatch):
         self._processes: dict[tuple[str, int], int] = {}
 
     def look(self) -> None:
-        """A session with a driver or device that went away sees none come back: a fault ends it."""
+        """After a fault NVML is started again, because it does not notice a driver that is back."""
         moment, used, fault = time.monotonic(), 0, ""
         self._asked = "NVML"
         try:
@@ -160,12 +160,12 @@ def processes(handle: Any) -> Iterator[Any]:
         pynvml.nvmlDeviceGetComputeRunningProcesses,
         pynvml.nvmlDeviceGetGraphicsRunningProcesses,
     ):
-        with suppress(pynvml.NVMLError):  # it may not be told
+        with suppress(pynvml.NVMLError):  # the driver may not say
             yield from ask(handle)
 
 
 def descends(pid: int, root: int | None) -> bool | None:
-    """Whether the process is `root` or comes from it; None when that is not to be seen here."""
+    """Whether the process is `root` or its descendant; None if that is not visible here."""
     try:
         while pid not in (0, root):
             stat = Path(f"/proc/{pid}/stat").read_bytes()

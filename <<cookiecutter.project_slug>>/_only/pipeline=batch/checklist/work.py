@@ -1,4 +1,4 @@
-"""What sessions are here: jobs, which last as long as the model is ordered to wait."""
+"""Sessions of this pipeline: jobs, which last as long as the model is ordered to wait."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,17 +12,17 @@ from .item import FailedError
 from .lab import ACTIVE, REFUSE_SECONDS, Lab, soon
 from emulator.container import Container
 
-# For a request whose body does not come, the shorter the better here.
+# Short, because the item waits until a request without a body times out.
 IMPATIENT = {"BYOC_BODY_TIMEOUT_SECONDS": "2"}
 ROUNDS = 20
-MORE = 1  # answer shows that a session goes on
+MORE = 1  # answers that show that a session goes on
 
 
 @contextmanager
 def lasting_sessions(
     lab: Lab, container: Container, count: int, orchestrator: str | None = None
 ) -> Iterator[Callers]:
-    """They last until orders are withdrawn: one job each, and then others."""
+    """Sessions that last until orders are withdrawn: one job each, then further ones."""
     with lab.order("wait"), calling(lab.options, container, count, orchestrator) as callers:
         try:
             soon(
@@ -35,13 +35,13 @@ def lasting_sessions(
 
 
 def one_more(container: Container) -> httpx.Response:
-    """The answer to who sends another job."""
+    """The answer to another job."""
     return container.jobs.post("/run", json={}, timeout=REFUSE_SECONDS)
 
 
 @contextmanager
 def silent_caller(container: Container) -> Iterator[None]:
-    """Somebody who announces a body and does not send it."""
+    """A caller that announces a body and does not send it."""
     with closing(HTTPConnection("127.0.0.1", container.port)) as connection:
         connection.putrequest("POST", "/run")
         for name, value in container.jobs.headers.items():
@@ -52,12 +52,12 @@ def silent_caller(container: Container) -> Iterator[None]:
 
 
 def done(callers: Callers) -> int:
-    """The jobs that were answered."""
+    """How many jobs were answered."""
     return sum(len(session.trace.arrived) for session in callers.sessions)
 
 
 def lost(callers: Callers, container: Container) -> list[str]:
-    """What was accepted, by the container's own log, and not answered when it was stopped."""
+    """Jobs that the container accepted, according to its log, and has not answered."""
     outcomes = [event["outcome"] for event in container.events("job ended")]
     accepted = [outcome for outcome in outcomes if outcome != "capacity"]
     words = [f"a job that was accepted ended with {each}" for each in accepted if each != "ok"]
@@ -67,7 +67,7 @@ def lost(callers: Callers, container: Container) -> list[str]:
 
 
 def strangers(lab: Lab, container: Container) -> str:
-    """Jobs at once, each with an answer of its own. Raises FailedError when it gets another's."""
+    """Send jobs with different answers at once. Raises FailedError if one gets another's answer."""
     own = [f"job {number}" for number in range(ROUNDS * lab.capacity)]
 
     def echo(job: str) -> str:

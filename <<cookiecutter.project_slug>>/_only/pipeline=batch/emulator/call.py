@@ -1,4 +1,4 @@
-"""Sends one job to the container, or to an orchestrator that offers it, and shows the answer."""
+"""Sends one job to the container, directly or through an orchestrator, and shows the answer."""
 
 import asyncio
 import json
@@ -13,21 +13,21 @@ from typing import BinaryIO
 from aiohttp import ClientResponse, ClientTimeout
 
 from .asking import CallError, asking, base_url, bearer, client
-from .door import add_options, locate
+from .via_orchestrator import add_options, locate
 
 BYTES = "application/octet-stream"
 PRINTED = ("application/json", "text/")
 EVENTS = "text/event-stream"
-# Orchestrators may take a little longer than the job.
+# Because orchestrators may take a little longer than the job.
 MARGIN_SECONDS = 2
 
 
 async def events(answer: ClientResponse) -> AsyncIterator[tuple[str, str]]:
-    """The name, if it has one, and the value of each, as it comes.
+    """The name, if it has one, and the value of each event, as it arrives.
 
-    A value that is too long for one line comes in `fragment` events, and one may be the
-    orchestrator's own: {"balance": ...}. The last line tells that nothing is missing, and where to
-    hang up: the stream may stay open after it (contract §2.6).
+    A value that is too long for one line comes in `fragment` events. An event may be the
+    orchestrator's own: {"balance": ...}. The last line says that the stream is complete: hang up
+    then, because the stream may stay open after it (contract §2.6).
     """
     name, fragments = "", []
     async for line in answer.content:
@@ -47,7 +47,7 @@ async def events(answer: ClientResponse) -> AsyncIterator[tuple[str, str]]:
                 fragments.clear()
         elif field == "data":
             yield name, value
-    raise CallError("the stream of events was broken off")
+    raise CallError("the stream of events broke off")
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def opened(result: str | None) -> Iterator[BinaryIO]:
 
 
 async def show(answer: ClientResponse, result: str | None) -> None:
-    """Events line by line, anything else as it is; printed if there is no file for it."""
+    """Write events line by line, anything else as it is, to the file or to standard output."""
     kind = answer.headers.get("Content-Type", BYTES)
     if kind.startswith(EVENTS):
         await show_events(answer, result)
@@ -100,10 +100,10 @@ def main() -> None:
     parser.add_argument("job", nargs="?", help="a file; leave it out with --json")
     parser.add_argument("result", nargs="?", help="a file for the answer, else it is printed")
     parser.add_argument("--json", help="the job itself")
-    parser.add_argument("--content-type", help="of the job, if its name does not tell")
-    parser.add_argument("--url", type=base_url, default="http://127.0.0.1:8000", help="its port")
-    parser.add_argument("--orchestrator", type=base_url, help="its address, to go through it")
-    parser.add_argument("--token", default="", help="that of BYOC_AUTH_TOKEN")
+    parser.add_argument("--content-type", help="of the job, if its file name does not say")
+    parser.add_argument("--url", type=base_url, default="http://127.0.0.1:8000", help="job port")
+    parser.add_argument("--orchestrator", type=base_url, help="go through it")
+    parser.add_argument("--token", default="", help="the container's BYOC_AUTH_TOKEN")
     parser.add_argument("--timeout", type=int, default=60, help="seconds for the whole job")
     add_options(parser)
     options = parser.parse_args()

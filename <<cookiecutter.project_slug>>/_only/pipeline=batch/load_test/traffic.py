@@ -1,4 +1,4 @@
-"""What callers do: each sends the job again and again, at once or at a rate."""
+"""The callers: each sends the job again and again, without a pause or at a rate."""
 
 import asyncio
 import mimetypes
@@ -13,8 +13,8 @@ from .traces import Trace
 from .words import Unit
 from emulator.asking import CallError, RefusedError, asking, bearer, client
 from emulator.call import BYTES, EVENTS, MARGIN_SECONDS, events
-from emulator.door import add_options as add_door_options
-from emulator.door import locate
+from emulator.via_orchestrator import add_options as add_orchestrator_options
+from emulator.via_orchestrator import locate
 
 UNIT: Unit = "job"
 LIMIT_MS = 2000
@@ -26,19 +26,19 @@ type Send = Callable[[], Awaitable[None]]
 def add_options(parser: ArgumentParser, sample: dict[str, Any]) -> None:
     job = sample["JOB"]
     parser.add_argument("sample", nargs="?", default=job, help="a job's file: %(default)s")
-    parser.add_argument("--content-type", help="of the job, if its name does not tell")
+    parser.add_argument("--content-type", help="of the job, if its file name does not say")
     parser.add_argument(
-        "--every", type=float, help="seconds from one job of a caller to the next; else in turn"
+        "--every", type=float, help="seconds from one job of a caller to the next; else no pause"
     )
     parser.add_argument("--timeout", type=int, default=60, help="seconds for one job")
-    add_door_options(parser)
+    add_orchestrator_options(parser)
 
 
 class Session:
-    """One caller with one job at a time. `answered` is set with the first job's end.
+    """One caller with one job at a time. `answered` is set when the first job has ended.
 
-    With `every` jobs have a schedule: one that can't be sent in time is sent late, and its age
-    counts from its scheduled time. Without, a job is due when the one before it has ended.
+    With `every`, jobs have a schedule: a job that can't be sent in time is sent late, and its age
+    counts from its scheduled time. Without it, a job is due when the previous one has ended.
     """
 
     def __init__(self, send: Send, every: float | None) -> None:
@@ -50,7 +50,7 @@ class Session:
         self._loop = asyncio.get_running_loop()
 
     async def run(self) -> None:
-        """Until `end`, and until the last job's end."""
+        """Send jobs until `end`, then until the last job has ended."""
         asked = due = self._loop.time()
         while not self._ending.is_set():
             number = len(self.trace.scheduled)
@@ -74,26 +74,26 @@ class Session:
         self._ending.set()
 
     def _miss(self, due: float) -> None:
-        """The jobs that were due meanwhile, and could not be sent."""
+        """Add the jobs that were due meanwhile and could not be sent."""
         while self._every and due < self._loop.time():
             self.trace.scheduled.append(due)
             due += self._every
 
     async def _wait(self, seconds: float) -> None:
-        """Or until the end."""
+        """Wait for so long, or until the end."""
         ending = asyncio.create_task(self._ending.wait())
         await asyncio.wait([ending], timeout=max(seconds, 0))
         ending.cancel()
 
 
 class Traffic:
-    """Callers for one level after another."""
+    """The callers of each level."""
 
     age_by: Literal["answer"] = "answer"
     notes = ()
 
     def __init__(self, options: Namespace) -> None:
-        """Raises OSError, whose words say what is wrong with the job's file."""
+        """Raises OSError with a message that says what is wrong with the job's file."""
         self._path = Path(options.sample)
         try:
             self._body = self._path.read_bytes()
@@ -114,13 +114,13 @@ class Traffic:
         return f"{self._path}: {len(self._body)} bytes of {self._headers['Content-Type']}"
 
     async def prepare(self, sessions: int) -> list[Session]:
-        """Raises CallError when the orchestrator does not offer what is asked for."""
+        """Raises CallError if the orchestrator does not offer the container."""
         options = self._options
         headers = {**self._headers, **bearer(options.token)}
         timeout = ClientTimeout(total=options.timeout + MARGIN_SECONDS)
 
         async def send() -> None:
-            """Each job goes where the orchestrator sends it now."""
+            """Each job asks the orchestrator anew where to go."""
             who, url, more = "the container", f"{options.url}/run", bearer("")
             if options.orchestrator:
                 who, url, more = await locate(self._http, options)

@@ -1,4 +1,4 @@
-"""Your model in your container. sample.py says what is sent: nothing here knows the example."""
+"""Tests your model in your container, with what sample.py says; nothing depends on the example."""
 
 import mimetypes
 import threading
@@ -68,7 +68,7 @@ def test_a_wrong_setting_is_told_in_one_line(start: StartContainer) -> None:
 
 
 def test_stop_loses_no_job_that_was_accepted(start: StartContainer) -> None:
-    """The container's own log decides who was accepted and what became of it."""
+    """The container's log says which jobs were accepted, and how they ended."""
     answers: list[int] = []
     with start(BYOC_CAPACITY=str(CALLERS)) as container:
         stopping = threading.Event()

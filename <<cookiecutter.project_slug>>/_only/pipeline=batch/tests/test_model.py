@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops, ImageFilter, ImageStat
 
-from <<cookiecutter.package_name>>.engine.interface import (
+from <<cookiecutter.package_name>>.model import Model
+from <<cookiecutter.package_name>>.runtime.interface.batch import (
     Binary,
     InvalidRequestError,
     Request,
 )
-from <<cookiecutter.package_name>>.model import Model
 
 from sample import JOB
 

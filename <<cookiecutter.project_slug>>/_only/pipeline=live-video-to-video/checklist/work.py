@@ -1,4 +1,4 @@
-"""What sessions are here: streams, each of which lasts until somebody ends it."""
+"""Sessions of this pipeline: streams, each of which lasts until somebody ends it."""
 
 import socket
 import time
@@ -12,10 +12,10 @@ from .item import FailedError, SkippedError
 from .lab import REFUSE_SECONDS, Lab
 from emulator.container import Container
 
-# For a session that nobody sends anything to, the shorter the better here.
+# Short, because the item waits until a session without input times out.
 IMPATIENT = {"BYOC_SESSION_IDLE_SECONDS": "2"}
-MORE = 30  # frames show that a session goes on: fewer may have been on their way
-CUT = "the stream was cut"  # by the container, which is what a stop is to do
+MORE = 30  # frames that show that a session goes on: fewer may have been in flight
+CUT = "the stream was cut"  # expected, because the container was stopped
 STREAM_SECONDS = 2
 NOWHERE = "http://127.0.0.1:9/input"
 
@@ -24,14 +24,14 @@ NOWHERE = "http://127.0.0.1:9/input"
 def lasting_sessions(
     lab: Lab, container: Container, count: int, orchestrator: str | None = None
 ) -> Iterator[Callers]:
-    """They last until they are ended."""
+    """Sessions that last until the block ends."""
     with calling(lab.options, container, count, orchestrator) as callers:
         callers.wait_answered()
         yield callers
 
 
 def one_more(container: Container, source: str = NOWHERE) -> httpx.Response:
-    """The answer to who asks for another session, which reads from that address."""
+    """The answer to the start of another session, which reads from that address."""
     headers = {"X-Stream-Id": "one-more"}
     body = {"subscribe_url": source}
     return container.jobs.post("/stream/start", json=body, headers=headers, timeout=REFUSE_SECONDS)
@@ -39,7 +39,7 @@ def one_more(container: Container, source: str = NOWHERE) -> httpx.Response:
 
 @contextmanager
 def silent_caller(container: Container) -> Iterator[None]:
-    """Somebody who starts a session and sends nothing."""
+    """A caller that starts a session and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         port = nobody.getsockname()[1]
         one_more(container, f"http://127.0.0.1:{port}/input").raise_for_status()
@@ -47,12 +47,12 @@ def silent_caller(container: Container) -> Iterator[None]:
 
 
 def done(callers: Callers) -> int:
-    """The frames that came back and could be decoded."""
+    """How many frames came back and could be decoded."""
     return sum(len(session.sightings()) for session in callers.sessions)
 
 
 def lost(callers: Callers, container: Container) -> list[str]:
-    """What was accepted, by the container's own log, and did not come out when it was stopped."""
+    """Frames that the container accepted, according to its log, and has not sent."""
     ended = {event["session_id"]: event for event in container.events("session ended")}
     words = []
     for session in callers.sessions:
@@ -67,7 +67,7 @@ def lost(callers: Callers, container: Container) -> list[str]:
 
 
 def strangers(lab: Lab, container: Container) -> str:
-    """Streams at once, each with pictures of its own. Raises FailedError or SkippedError."""
+    """Send streams with different pictures at once. Raises FailedError or SkippedError."""
     with calling(lab.options, container, lab.capacity) as callers:
         callers.wait_answered()
         time.sleep(STREAM_SECONDS)

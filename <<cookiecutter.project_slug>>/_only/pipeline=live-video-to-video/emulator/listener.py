@@ -1,4 +1,4 @@
-"""Listening: an aiohttp application at an address, and a server on a thread of its own."""
+"""Serves an aiohttp application at an address, or on a thread of its own."""
 
 import asyncio
 import ssl
@@ -15,10 +15,10 @@ CHECK_SECONDS = 0.02
 
 
 class Listener:
-    """Serves from `open`, which says at which port, until `close`, which waits for nobody."""
+    """Serves from `open`, which returns the port, until `close`, which cuts open connections."""
 
     def __init__(self, app: web.Application) -> None:
-        # A request ends with its connection: it may wait for ever otherwise.
+        # A request ends with its connection, because it might wait for ever.
         limits: dict[str, Any] = {"handler_cancellation": True, "lingering_time": LINGER_SECONDS}
         self._runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=LINGER_SECONDS, **limits
@@ -38,7 +38,7 @@ class Listener:
     async def close(self) -> None:
         self._server.close()
         await self._runner.cleanup()
-        # Those that never read, or have only just shaken hands, would stay open.
+        # Cut connections that don't read or are still shaking hands, because they would stay open.
         closing = asyncio.create_task(self._server.wait_closed())
         while not closing.done():
             for connection in self._handlers.connections:
@@ -49,7 +49,7 @@ class Listener:
 
 @contextmanager
 def on_thread[S: AbstractAsyncContextManager[Any]](server: S, name: str) -> Iterator[S]:
-    """The server on a thread of its own, for callers without an event loop."""
+    """Run the server on a thread of its own, for callers without an event loop."""
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
         runner.run(server.__aenter__())

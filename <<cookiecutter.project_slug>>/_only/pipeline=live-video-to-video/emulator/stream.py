@@ -1,7 +1,4 @@
-"""The quick start: streams a clip through the container and writes what comes back.
-
-Without an orchestrator the channels are those of the server beside it.
-"""
+"""Streams a clip through the container, with or without an orchestrator; writes the result."""
 
 import asyncio
 import io
@@ -25,10 +22,10 @@ from av import FFmpegError
 from av.container import InputContainer
 
 from .asking import SOON, CallError, ask, base_url, bearer, client
-from .door import add_options, open_stream
 from .trickle import TrickleServer
+from .via_orchestrator import add_options, open_stream
 
-# The names that the container and its caller have for the same channel.
+# The names of a channel: to the container, and to its caller.
 CHANNELS = {
     "subscribe_url": "publish_url",
     "publish_url": "subscribe_url",
@@ -38,7 +35,7 @@ CHANNELS = {
 LISTEN_SECONDS, LOOK_SECONDS = 30, 0.02
 END_SECONDS, LAST_WORDS_SECONDS = 60, 3
 PACKET_BYTES, CLOCK = 188, 90_000
-# Tables stand before keyframes and nowhere else: there a segment begins.
+# Tables only before keyframes, because a segment begins at each table.
 MPEGTS_OPTIONS = {"pat_period": "86400"}
 
 type Times = dict[int, float]
@@ -47,7 +44,7 @@ type Received = list[tuple[float, bytes]]
 
 
 class Part(NamedTuple):
-    """A packet inside MPEG-TS: its first byte, and when it is decoded and shown, in 1/90000 s."""
+    """A packet in MPEG-TS: its first byte, and when it is decoded and shown, in 1/90000 s."""
 
     position: int
     decoded: int
@@ -56,10 +53,7 @@ class Part(NamedTuple):
 
 
 def copy(source: File, target: File, path: str, repeat: int = 1) -> None:
-    """Put video and audio as they are into another file, again and again if it is to repeat.
-
-    Errors speak of the file at `path`.
-    """
+    """Copy video and audio into another file, `repeat` times; errors name the file at `path`."""
     kind, options = ("mpegts", MPEGTS_OPTIONS) if isinstance(target, io.BytesIO) else (None, {})
     try:
         with av.open(source) as reader, av.open(target, "w", kind, options=options) as writer:
@@ -83,7 +77,7 @@ def copy(source: File, target: File, path: str, repeat: int = 1) -> None:
 
 
 def find_parts(ts: bytes) -> list[Part]:
-    """In the order of their bytes."""
+    """The packets, in the order of their bytes."""
     with av.open(io.BytesIO(ts), "r", format="mpegts") as reader:
         return sorted(
             Part(packet.pos, packet.dts, packet.pts, packet.stream.type == "video")
@@ -93,7 +87,7 @@ def find_parts(ts: bytes) -> list[Part]:
 
 
 async def publish(http: ClientSession, url: str, ts: bytes, speed: float, shown: Times) -> None:
-    """Send it as a camera would; `shown` gets when a viewer of it sees each picture."""
+    """Send `ts` as a camera would; `shown` gets when a viewer would see each picture."""
     parts = find_parts(ts)
     origin = time.monotonic() - parts[0].decoded / CLOCK / speed
 
@@ -106,7 +100,7 @@ async def publish(http: ClientSession, url: str, ts: bytes, speed: float, shown:
             yield ts[first:last]
 
     tables = [at for at in range(0, len(ts), PACKET_BYTES) if ts[at + 1] & 31 == ts[at + 2] == 0]
-    with suppress(ClientError):  # the channels that come back tell what has happened
+    with suppress(ClientError):  # the other channels say what has happened
         for number, (begin, end) in enumerate(itertools.pairwise([*tables, len(ts)])):
             segment = [part for part in parts if begin <= part.position < end]
             async with http.post(f"{url}/{number}", data=paced(segment, begin, end)):
@@ -114,11 +108,11 @@ async def publish(http: ClientSession, url: str, ts: bytes, speed: float, shown:
 
 
 async def subscribe(http: ClientSession, url: str) -> AsyncIterator[StreamReader]:
-    """The segments from the first one to the end of the channel, to be read as they come."""
+    """The segments from the first one to the end of the channel, to be read as they arrive."""
     number = 0
     while True:
         async with http.get(f"{url}/{number}") as answer:
-            if answer.status == 470:  # that one is gone already
+            if answer.status == 470:  # the server no longer has that segment
                 number = int(answer.headers["Lp-Trickle-Latest"])
                 continue
             if answer.status != 200 or "Lp-Trickle-Closed" in answer.headers:
@@ -128,7 +122,7 @@ async def subscribe(http: ClientSession, url: str) -> AsyncIterator[StreamReader
 
 
 async def receive(http: ClientSession, url: str) -> Received:
-    """What came, and when."""
+    """The bytes that arrived, and when."""
     return [
         (time.monotonic(), data)
         async for segment in subscribe(http, url)
@@ -137,7 +131,7 @@ async def receive(http: ClientSession, url: str) -> Received:
 
 
 async def show_events(http: ClientSession, url: str) -> None:
-    """Each is a segment of its own."""
+    """Print the events; each one is a segment."""
     async for segment in subscribe(http, url):
         event = json.loads(await segment.read())["event"]
         kind, words = event.pop("type", "?"), json.dumps(event)
@@ -145,10 +139,10 @@ async def show_events(http: ClientSession, url: str) -> None:
             words = "{fps_in} fps in, {fps_out} out, {latency_p50_ms} ms inside".format(**event)
         elif kind == "error":
             words = "{type}: {message}".format(**event["error"])
-        if kind != "status":  # which says what the heartbeat says
+        if kind != "status":  # it repeats the heartbeat
             print(f"{kind:<10}", words, flush=True)
         if kind == "stopped" and event.get("frames_unprocessed"):
-            print(f"{event['frames_unprocessed']} frames passed the model by", flush=True)
+            print(f"{event['frames_unprocessed']} frames came out unprocessed", flush=True)
 
 
 async def show_data(http: ClientSession, url: str) -> None:
@@ -161,7 +155,7 @@ async def show_data(http: ClientSession, url: str) -> None:
 async def open_here(
     http: ClientSession, options: Namespace, remembers: bool = True
 ) -> AsyncIterator[dict[str, str]]:
-    """Channels of our own, whose stream is stopped at the end."""
+    """Start a stream with channels of a trickle server of our own; stop it at the end."""
     headers = {"X-Stream-Id": options.id, **bearer(options.token)}
     async with TrickleServer(options.host, remembers=remembers) as server:
         names = {name: uuid.uuid4().hex for name in CHANNELS}
@@ -169,22 +163,22 @@ async def open_here(
         body, who = {"params": options.params, **urls}, "the container"
         await ask(http, who, f"{options.url}/stream/start", json=body, headers=headers)
         try:
-            await heard(server, names["subscribe_url"])
+            await wait_subscribed(server, names["subscribe_url"])
             yield {CHANNELS[name]: url for name, url in urls.items()}
         finally:
             with suppress(CallError):  # it is as good as stopped
                 await ask(http, who, f"{options.url}/stream/stop", headers=headers)
 
 
-async def heard(server: TrickleServer, channel: str) -> None:
-    """Until the container listens: it would miss what is sent before. Raises CallError."""
+async def wait_subscribed(server: TrickleServer, channel: str) -> None:
+    """Wait until the container subscribes: it would miss earlier segments. Raises CallError."""
     with suppress(KeyError):  # closed already
         for _ in range(round(LISTEN_SECONDS / LOOK_SECONDS)):
             if server.channels[channel].segments:
                 return
             await asyncio.sleep(LOOK_SECONDS)
         where = urlsplit(server.url).netloc
-        raise CallError(f"the container does not listen: can it reach {where}? see --host")
+        raise CallError(f"the container does not subscribe: can it reach {where}? see --host")
 
 
 async def stream(options: Namespace, ts: bytes, shown: Times) -> tuple[Received, bool]:
@@ -220,7 +214,7 @@ def json_object(text: str) -> dict[str, Any]:
 
 
 def arrivals(received: Received) -> Times:
-    """When the last byte of each picture came."""
+    """When the last byte of each picture arrived."""
     parts = find_parts(b"".join(data for _, data in received))
     sizes = list(itertools.accumulate(len(data) for _, data in received))
     ends = [*(part.position for part in parts[1:]), sizes[-1]]
@@ -234,19 +228,19 @@ def arrivals(received: Received) -> Times:
 def main() -> None:
     parser = ArgumentParser("python -m emulator.stream", description=__doc__)
     parser.add_argument("clip", help="a file with H.264 video")
-    parser.add_argument("result", help="where to write what comes back: .mp4, .ts and the like")
-    parser.add_argument("--url", type=base_url, default="http://127.0.0.1:8000", help="its port")
-    parser.add_argument("--orchestrator", type=base_url, help="its address, to go through it")
-    parser.add_argument("--host", default="127.0.0.1", help="our address, as the container has it")
-    parser.add_argument("--params", type=json_object, default={}, help="JSON, for the model")
-    parser.add_argument("--id", default="quick-start", help="what the stream is called")
-    parser.add_argument("--token", default="", help="that of BYOC_AUTH_TOKEN")
+    parser.add_argument("result", help="where to write the result: .mp4, .ts and the like")
+    parser.add_argument("--url", type=base_url, default="http://127.0.0.1:8000", help="job port")
+    parser.add_argument("--orchestrator", type=base_url, help="go through it")
+    parser.add_argument("--host", default="127.0.0.1", help="our address for the container")
+    parser.add_argument("--params", type=json_object, default={}, help="the model's, as JSON")
+    parser.add_argument("--id", default="quick-start", help="the id of the stream")
+    parser.add_argument("--token", default="", help="the container's BYOC_AUTH_TOKEN")
     parser.add_argument("--speed", type=float, default=1, help="2 is twice as fast")
     parser.add_argument("--repeat", type=int, default=1, help="how often the clip is sent")
     add_options(parser)
     options = parser.parse_args()
     if not Path(options.result).suffix or not Path(options.result).parent.is_dir():
-        parser.error(f"{options.result}: name a file like out.mp4 in a folder that is there")
+        parser.error(f"{options.result}: name a file like out.mp4 in an existing folder")
     ts = io.BytesIO()
     shown: Times = {}
     copy(options.clip, ts, options.clip, options.repeat)

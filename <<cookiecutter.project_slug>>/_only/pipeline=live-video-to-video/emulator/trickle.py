@@ -1,7 +1,4 @@
-"""A trickle server that behaves as an orchestrator's does, for when there is none.
-
-Sections (§) are those of the contract.
-"""
+"""A trickle server that behaves as an orchestrator's; § refers to sections of the contract."""
 
 import asyncio
 import re
@@ -24,7 +21,7 @@ READ_BYTES = 64 * 1024
 
 @dataclass(eq=False)
 class Segment:
-    """One index of a channel: the bytes so far, and whether more may come."""
+    """A segment of a channel: its bytes so far, and whether it is complete."""
 
     index: int
     data: bytearray = field(default_factory=bytearray)
@@ -44,7 +41,7 @@ class Segment:
             await self._changed.wait()
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Everything from the first byte on, as it arrives, to the end."""
+        """All bytes from the first one on, as they arrive, to the end."""
         position = 0
         while position < len(self.data) or not self.closed:
             if chunk := bytes(self.data[position : position + READ_BYTES]):
@@ -60,7 +57,7 @@ class Segment:
 
 @dataclass(eq=False)
 class Channel:
-    """The last segments of one name, and the index that comes next."""
+    """The last segments of a channel, and the next index."""
 
     mime_type: str
     kept: int = KEPT_SEGMENTS
@@ -72,7 +69,7 @@ class Channel:
 
     @property
     def segments(self) -> list[Segment]:
-        """Those that are kept, by index, and those that somebody waits for."""
+        """The segments that are kept or that a subscriber waits for, by index."""
         return sorted(self._ring.values(), key=lambda segment: segment.index)
 
     def get(self, index: int) -> Segment | None:
@@ -89,14 +86,14 @@ class Channel:
         return segment
 
     def to_read(self, index: int) -> Segment | None:
-        """Contract §4.2: also the next one, and 1 before 0. What it displaces stays open, too."""
+        """Contract §4.2: also the next one, and 1 before 0. A replaced segment stays open."""
         if index in (NEXT, CURRENT):
             index = max(self.next_index - (index == CURRENT), 0)
         ahead = index == self.next_index or (index == 1 and self.next_index == 0)
         return self.get(index) or (self._add(index) if ahead else None)
 
     def begin(self, segment: Segment) -> None:
-        """At the first byte or an end without one; a repeated index goes back, as upstream."""
+        """At the first byte or an empty end; a repeated index goes back, as in go-livepeer."""
         self.next_index = segment.index + 1
         self.written = time.monotonic()
 
@@ -114,10 +111,10 @@ class Channel:
 class TrickleServer:
     """`async with TrickleServer() as server:` serves at `server.url` on the running loop.
 
-    Any thread may use `channels` and the methods that are not async. A channel in which nothing
-    began for `idle_seconds` is deleted, looked at every `sweep_seconds` (contract §3.7); who waits
-    with the first byte is told to continue every `continue_seconds` (contract §4.1). `remembers`
-    more than orchestrators do: all segments, also of channels that are closed, for slow readers.
+    Any thread may use `channels` and the methods that are not async. Every `sweep_seconds` it
+    deletes channels without a new segment for `idle_seconds` (contract §3.7). Publishers that have
+    not sent a first byte get 100 Continue every `continue_seconds` (contract §4.1). `remembers`
+    keeps all segments, also of closed channels, for slow readers; orchestrators don't.
     """
 
     host: str = "127.0.0.1"
@@ -156,7 +153,7 @@ class TrickleServer:
         ]
 
     def open(self, origin: str) -> None:
-        """From now on the routes are reached at `origin`, for example https://127.0.0.1:8935."""
+        """Start; the routes are reached at `origin`, for example https://127.0.0.1:8935."""
         self.url = origin + PATH
         self._loop = asyncio.get_running_loop()
         self._sweeper = asyncio.create_task(self._sweep())
@@ -167,13 +164,13 @@ class TrickleServer:
             self.close_channel(name)
 
     def create(self, name: str, mime_type: str = "video/mp2t") -> str:
-        """The URL of a channel, which is made if there is none: only orchestrators can."""
+        """The URL of a channel, created if there is none: only orchestrators can create one."""
         kept = ALL_SEGMENTS if self.remembers else KEPT_SEGMENTS
         self.channels.setdefault(name, Channel(mime_type, kept))
         return f"{self.url}/{name}"
 
     def close_channel(self, name: str) -> bool:
-        """Ends a channel for everyone (contract §4.3); False if there is none."""
+        """End a channel for everyone (contract §4.3); False if there is none."""
         if channel := self.channels.pop(name, None):
             self._loop.call_soon_threadsafe(channel.close)
             if self.remembers:
@@ -181,7 +178,7 @@ class TrickleServer:
         return channel is not None
 
     def write(self, name: str, data: bytes) -> bool:
-        """A segment of our own, on the loop's thread; False if there is no such channel."""
+        """Write a segment, on the loop's thread; False if there is no such channel."""
         if channel := self.channels.get(name):
             segment = channel.to_write(NEXT)
             channel.begin(segment)
@@ -190,7 +187,7 @@ class TrickleServer:
         return channel is not None
 
     def segments(self, name: str) -> list[bytes]:
-        """The finished ones that an open channel keeps, dropped ones empty."""
+        """The finished segments that an open channel keeps; dropped ones are empty."""
         return [bytes(it.data) for it in self.channels[name].segments if it.closed]
 
     async def _sweep(self) -> None:
@@ -205,7 +202,7 @@ class TrickleServer:
         return web.Response()
 
     async def _next(self, request: web.Request) -> web.Response:
-        """Contract §4.1: where a publisher goes on after a restart."""
+        """Contract §4.1: the index with which a publisher goes on after a restart."""
         index = str((await self._find(request)).next_index)
         return web.Response(text=index, headers={"Lp-Trickle-Latest": index})
 
@@ -222,7 +219,7 @@ class TrickleServer:
         return web.Response()
 
     async def _publish(self, request: web.Request) -> web.Response:
-        """Contract §4.1: a segment stays open when its body breaks off."""
+        """Contract §4.1: a segment stays open if its connection breaks."""
         channel = await self._find(request)
         segment = channel.to_write(_index(request, channel, NEXT))
         if request.headers.get("Lp-Trickle-Reset"):
@@ -247,7 +244,7 @@ class TrickleServer:
         return answer
 
     async def _first_chunk(self, request: web.Request, segment: Segment) -> bytes:
-        """Contract §4.1: without limit; empty when the body or the segment has ended."""
+        """Contract §4.1: waits without limit; empty if the body or the segment has ended."""
         reading = asyncio.create_task(request.content.readany())
         closing = asyncio.create_task(segment.wait_closed())
         closing.add_done_callback(lambda _: reading.cancel())
@@ -279,7 +276,7 @@ class TrickleServer:
         if not answer.prepared:
             answer.content_length = 0
             answer.headers["Lp-Trickle-Latest"] = str(channel.next_index)
-            if channel.closed:  # contract §4.4: or else the segment was only dropped
+            if channel.closed:  # contract §4.4: else only the segment was dropped
                 answer.headers["Lp-Trickle-Closed"] = "terminated"
         return answer
 
@@ -299,7 +296,7 @@ class TrickleServer:
 
 
 def _index(request: web.Request, channel: Channel, lowest: int) -> int:
-    """Contract §4.1: 400 if it is no number of 64 bits, dropped if it has no meaning."""
+    """Contract §4.1: 400 if it is no 64-bit number; no answer if it is too low."""
     text = request.match_info["index"]
     if not re.fullmatch("[+-]?[0-9]{1,19}", text) or not -(2**63) <= (index := int(text)) < 2**63:
         raise web.HTTPBadRequest(text="Invalid idx")

@@ -1,4 +1,4 @@
-"""The clip that sessions send in a loop, with a counter of each session's own in its pictures."""
+"""The clip that sessions send in a loop, with a counter of its session in each picture."""
 
 import io
 import itertools
@@ -16,27 +16,27 @@ from av.video.frame import PictureType
 from .counter import MOST, Counter, draw
 
 LOOP_SECONDS = 10  # of the clip, at most
-ENCODERS = 8  # at once: the clip is decoded once for so many sessions
+ENCODERS = 8  # at once: the clip is decoded once for 8 sessions
 CLOCK = 90_000
 ENCODER = {"preset": "ultrafast", "tune": "zerolatency", "threads": "1"}
-# As a camera sends it: every picture at once, and tables before keyframes, where segments begin.
+# As a camera sends: every picture at once; tables before keyframes, because segments begin there.
 MUXER = {"flush_packets": "1", "mpegts_copyts": "1", "pat_period": "86400", "sdt_period": "86400"}
 
 
 @cache
 def load_clip(path: Path) -> "Clip":
-    """One for all traffic, which decodes and encodes it once. Raises OSError."""
+    """The clip, decoded and encoded once for all traffic. Raises OSError."""
     return Clip(path)
 
 
 class Clip:
-    """`rate` pictures a second, `length` in all, of one size; then it begins anew.
+    """`rate` pictures a second, `length` in all, of one size; then it starts again.
 
-    `first` is the number of the first session, which no other load test has, most likely.
+    `first` is the number of the first session: random, so that two load tests rarely share one.
     """
 
     def __init__(self, path: Path) -> None:
-        """Raises OSError, whose words say what is wrong with the file."""
+        """Raises OSError with a message that says what is wrong with the file."""
         self.first = random.randrange(MOST // 2)
         self._path = path
         self._loops: dict[int, list[Any]] = {}

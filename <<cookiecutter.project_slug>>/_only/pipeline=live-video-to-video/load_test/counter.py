@@ -1,8 +1,9 @@
-"""A counter that is drawn into a picture, so that what comes back tells which picture it shows.
+"""A counter that is drawn into a picture, so that the result says which picture it shows.
 
-Two rows of cells along the upper edge, white for 1 and black for 0, between a white and a black one
-that show what became of both. It survives a codec, scaling, and a model that inverts the picture or
-changes its brightness; one that paints it anew leaves no counter, and then none is read.
+It is two rows of cells along the upper edge, white for 1 and black for 0. Each row begins with a
+white and ends with a black cell, which show how the model changes both. The counter survives a
+codec, scaling, and a model that inverts the picture or changes its brightness. If a model paints
+over it, no counter is read.
 """
 
 import binascii
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 ROWS, BITS = 2, 24
 CELLS = BITS + 2
-HEIGHT = 16  # a row is so small a part of the picture's height
+HEIGHT = 16  # a row is a 16th of the picture's height
 WHITE, BLACK, GREY = 235, 16, 128
 LEAST_CONTRAST = 40  # between white and black
 MOST = 65_536
@@ -49,7 +50,7 @@ def draw(frame: VideoFrame, counter: Counter) -> VideoFrame:
 
 
 def read(frame: VideoFrame) -> Counter | None:
-    """The counter in a picture of any size; None when there is none to be read."""
+    """The counter in a picture of any size; None if it can't be read."""
     luma = frame.to_ndarray(format="gray").astype(np.float32)
     row = luma.shape[0] / HEIGHT
     cell = luma.shape[1] / CELLS

@@ -1,4 +1,4 @@
-"""What callers do: each session streams the clip at its frame rate, and watches what comes back."""
+"""The callers: each session streams the clip at its frame rate, and records what comes back."""
 
 import asyncio
 import io
@@ -21,27 +21,27 @@ from .counter import Counter, read
 from .traces import Trace
 from .words import Unit
 from emulator.asking import SOON, CallError, RefusedError, client
-from emulator.door import add_options as add_door_options
-from emulator.door import open_stream
 from emulator.stream import Received, arrivals, json_object, open_here, subscribe
+from emulator.via_orchestrator import add_options as add_orchestrator_options
+from emulator.via_orchestrator import open_stream
 
 UNIT: Unit = "frame"
 LIMIT_MS = 500
 END_SECONDS = 10  # for what was accepted to come out
-READABLE = 0.9  # of the counters in what comes back, or they are not used
-PAINTED = "The model changes the counter in the pictures: frozen and foreign ones are not seen."
+READABLE = 0.9  # of the counters, or they are not used
+PAINTED = "The model changes the counter in the pictures: frozen and foreign ones go unnoticed."
 
 
 def add_options(parser: ArgumentParser, sample: dict[str, Any]) -> None:
     clip, params = sample["CLIP"], sample["PARAMS"]
     parser.add_argument("sample", nargs="?", type=Path, default=clip, help="a video file")
-    parser.add_argument("--params", type=json_object, default=params, help="JSON, for the model")
-    parser.add_argument("--host", default="127.0.0.1", help="our address, as the container has it")
-    add_door_options(parser)
+    parser.add_argument("--params", type=json_object, default=params, help="the model's, as JSON")
+    parser.add_argument("--host", default="127.0.0.1", help="our address for the container")
+    add_orchestrator_options(parser)
 
 
 class Sighting(NamedTuple):
-    """A picture that came back: when, its number by its time stamp, and what its counter says."""
+    """A picture that came back: when, its number by its time stamp, and its counter."""
 
     moment: float
     number: int
@@ -49,7 +49,7 @@ class Sighting(NamedTuple):
 
 
 class Session:
-    """One stream. `answered` is set with the first byte that comes back, or when none will."""
+    """One stream. `answered` is set at the first byte that comes back, or when none will."""
 
     def __init__(self, traffic: "Traffic", number: int, options: Namespace) -> None:
         self.trace = Trace()
@@ -57,7 +57,7 @@ class Session:
         self._number = number
         self._clip = traffic.clip
         self._traffic = traffic
-        # Another level, or somebody else, may have a session of this number.
+        # Unique, because another level or load test may have a session of this number.
         self.id = f"load-{number}-{uuid.uuid4().hex[:8]}"
         self._options = Namespace(**{**vars(options), "id": self.id})
         self._ending = asyncio.Event()
@@ -66,7 +66,7 @@ class Session:
         self._next = next(self._pictures)
 
     async def run(self) -> None:
-        """Until `end`, and until what was accepted has come out."""
+        """Stream until `end`, then until all accepted frames have come out."""
         self._asked = self._origin = asyncio.get_running_loop().time()
         try:
             async with self._open() as urls:
@@ -82,7 +82,7 @@ class Session:
         self._ending.set()
 
     def _open(self) -> Any:
-        """Its channels. Raises OSError when there is no such host."""
+        """Its channels. Raises OSError if there is no such host."""
         if self._options.orchestrator:
             return open_stream(self._traffic.http, self._options)
         return open_here(self._traffic.http, self._options, remembers=False)
@@ -107,7 +107,7 @@ class Session:
         self.trace.errors += [repr(end) for end in ends if isinstance(end, Exception)]
 
     async def _publish(self, url: str) -> None:
-        """Segment by segment; who can't send in time sends late, as cameras do."""
+        """Send segment by segment; what can't be sent in time is sent late, as cameras do."""
         for number in itertools.count():
             async with self._traffic.http.post(f"{url}/{number}", data=self._segment()):
                 pass
@@ -134,7 +134,7 @@ class Session:
                     self.answered.set()
 
     def sightings(self) -> list[Sighting]:
-        """In the order in which they came, as far as they can be decoded."""
+        """The pictures that can be decoded, in the order in which they arrived."""
         found: list[Sighting] = []
         if not self._received:
             return found
@@ -148,7 +148,7 @@ class Session:
         return found
 
     def fill(self, sightings: Sequence[Sighting], begin: float, end: float) -> None:
-        """The trace, of frames that were due before `end`."""
+        """Fill the trace with the frames that were due before `end`."""
         trace = self.trace
         due = map(self._due, itertools.count())
         trace.scheduled = list(itertools.takewhile(lambda moment: moment < end, due))
@@ -163,7 +163,7 @@ class Session:
             if counter.session != self._number:
                 trace.foreign += 1
                 continue
-            # The clip comes again and again: the time stamp says which time it is.
+            # The clip is repeated: the time stamp says which repetition this is.
             length = self._clip.length
             shown = number + (counter.number - number + length // 2) % length - length // 2
             if shown <= newest:
@@ -176,10 +176,10 @@ class Session:
 
 
 class Traffic:
-    """Sessions for one level after another, each with a number of its own for the counter."""
+    """The sessions of each level, each with a number of its own for the counter."""
 
     def __init__(self, options: Namespace) -> None:
-        """Raises OSError when there is no such clip, or no picture in it."""
+        """Raises OSError if there is no such clip, or no picture in it."""
         self.clip = load_clip(options.sample)
         self.by_counter: bool | None = None
         self._options = options
@@ -200,7 +200,7 @@ class Traffic:
         return [Session(self, number, self._options) for number in numbers]
 
     async def traces(self, sessions: Sequence[Session], begin: float, end: float) -> list[Trace]:
-        """What they have met: their output is decoded now, where that disturbs nobody."""
+        """Decode the output of the sessions now, when that disturbs no measurement."""
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             calls = [loop.run_in_executor(pool, session.sightings) for session in sessions]
@@ -214,7 +214,7 @@ class Traffic:
 
     @property
     def notes(self) -> list[str]:
-        """What can't be seen."""
+        """What can't be measured."""
         return [] if self.by_counter else [PAINTED]
 
     @property

@@ -1,4 +1,4 @@
-"""Your model in your container. sample.py says what is sent: nothing here knows the example."""
+"""Tests your model in your container, with what sample.py says; nothing depends on the example."""
 
 import json
 import subprocess
@@ -24,13 +24,13 @@ from emulator.container import (
 from sample import CLIP, PARAMS, WRONG
 
 ENOUGH_FRAMES = 20
-# How often the clip is sent where the model starts anew meanwhile: more often if that takes long.
+# How often the clip is sent while the model restarts: raise it if your model loads slowly.
 LONG = 30
 STREAM = {"X-Stream-Id": "quick-start"}
 
 
 class Stream:
-    """The clip on its way through the container, by the emulator's own program."""
+    """A stream of the clip through the container, sent by the emulator."""
 
     def __init__(
         self, container: Container, folder: Path, params: dict[str, Any], repeat: int
@@ -49,7 +49,7 @@ class Stream:
             )
 
     def said(self, event: str = "") -> list[str]:
-        """What the program has shown so far, all lines or those of one event."""
+        """The lines that the program has printed so far: all, or those of one event."""
         return [line for line in self._output.read_text().splitlines() if line.startswith(event)]
 
     def wait_for(self, event: str) -> None:
@@ -94,7 +94,7 @@ def count_frames(video: Path) -> int:
 
 
 def test_the_sample_comes_back(container: Container, tmp_path: Path) -> None:
-    """Frame by frame, but for those that were dropped, all of them from the model."""
+    """Every frame that was not dropped comes back, and the model has processed it."""
     before = {way: frames(container, way) for way in ("in", "out", "unprocessed")}
     with streaming(container, tmp_path) as stream:
         assert stream.wait() == 0, stream.said()
@@ -109,7 +109,7 @@ def test_the_sample_comes_back(container: Container, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="class")
 def stream(container: Container, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stream]:
-    """One for all tests of a class, in the only place that there is."""
+    """One stream for all tests of a class, because the container has one place."""
     with streaming(container, tmp_path_factory.mktemp("stream"), {}, repeat=LONG) as stream:
         stream.wait_for_frames()
         yield stream
@@ -124,7 +124,7 @@ class TestWhileItStreams:
 
     @pytest.mark.skipif(WRONG is None, reason="sample.py says that the model refuses nothing")
     def test_wrong_parameters_are_refused(self, container: Container, stream: Stream) -> None:
-        """The field is named, and the stream goes on."""
+        """The error names the field, and the stream goes on."""
         assert WRONG
         params, field = WRONG
         before = container.errors("bad_request")
@@ -163,7 +163,7 @@ def test_a_wrong_setting_is_told_in_one_line(start: StartContainer) -> None:
 
 
 def test_a_stop_loses_no_frame(container: Container, tmp_path: Path) -> None:
-    """What was accepted comes out. The last test, because it ends the container of all."""
+    """All accepted frames come out. The last test, because it ends the shared container."""
     with streaming(container, tmp_path, repeat=LONG) as stream:
         stream.wait_for_frames()
         container.process.terminate()

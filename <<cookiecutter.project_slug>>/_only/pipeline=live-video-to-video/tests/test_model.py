@@ -13,12 +13,12 @@ import av
 import numpy as np
 import pytest
 
-from <<cookiecutter.package_name>>.engine.interface import (
+from <<cookiecutter.package_name>>.model import Model, Stream
+from <<cookiecutter.package_name>>.runtime.interface.live import (
     InvalidRequestError,
     Picture,
     Session,
 )
-from <<cookiecutter.package_name>>.model import Model, Stream
 
 from sample import CLIP
 
@@ -33,7 +33,7 @@ def model() -> Iterator[Model]:
 
 @pytest.fixture
 def session() -> Session:
-    """One caller's; it keeps what the model has emitted."""
+    """A caller's session; it keeps what the model has emitted."""
     return Session("a-session")
 
 
@@ -46,7 +46,7 @@ def stream(model: Model, session: Session) -> Iterator[Stream]:
 
 @pytest.fixture(scope="module")
 def frames() -> list[Picture]:
-    """Of the clip: uint8 of (height, width, 3), RGB, read-only as in the container."""
+    """Frames of the clip: uint8 of (height, width, 3), RGB, read-only as in the container."""
     with av.open(str(CLIP)) as clip:
         decoded = itertools.islice(clip.decode(video=0), 40)
         pictures = [frame.to_ndarray(format="rgb24").astype(np.uint8) for frame in decoded]

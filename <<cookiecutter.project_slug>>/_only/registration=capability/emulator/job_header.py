@@ -1,4 +1,4 @@
-"""What orchestrators want to know of a job for a capability (contract §2.1)."""
+"""The header that orchestrators require with a job for a capability (contract §2.1)."""
 
 import json
 from argparse import ArgumentParser
@@ -11,24 +11,18 @@ CAPABILITY = "<<cookiecutter.capability_name>>"
 
 
 def add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--capability", default=CAPABILITY, help="its name: %(default)s")
+    parser.add_argument("--capability", default=CAPABILITY, help="what to ask for: %(default)s")
 
 
-def job_header(
-    capability: str,
-    job: str,
-    seconds: int,
-    request: dict[str, Any] | None = None,
-    parameters: dict[str, Any] | None = None,
-) -> Headers:
-    """Without a signature, which off-chain orchestrators don't look at (contract §8.2)."""
-    details = {
+def job_header(capability: str, job: str, seconds: int, **details: dict[str, Any]) -> Headers:
+    """`details`: `request`, `parameters`. Unsigned, which is valid off-chain (contract §8.2)."""
+    header = {
         "id": job,
-        "request": json.dumps(request or {}),
-        "parameters": json.dumps(parameters or {}),
+        "request": json.dumps(details.get("request", {})),
+        "parameters": json.dumps(details.get("parameters", {})),
         "capability": capability,
         "sender": "",
         "sig": "",
         "timeout_seconds": seconds,
     }
-    return {"Livepeer": b64encode(json.dumps(details).encode()).decode()}
+    return {"Livepeer": b64encode(json.dumps(header).encode()).decode()}

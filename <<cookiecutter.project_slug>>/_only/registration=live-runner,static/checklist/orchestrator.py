@@ -1,4 +1,4 @@
-"""What an orchestrator says of a live runner, and how it loses one."""
+"""Whether an orchestrator offers a live runner, and how to make it forget one."""
 
 import signal
 import subprocess
@@ -13,7 +13,7 @@ from emulator.container import DEADLINE_SECONDS, Container
 
 
 def offers(options: Namespace) -> bool:
-    """Whether callers find it there (contract §5.3)."""
+    """Whether callers find the container there (contract §5.3)."""
     url = f"{options.orchestrator}/discovery"
     answer = httpx.get(url, timeout=PATIENCE_SECONDS, verify=False).raise_for_status()
     found = [runner for offer in answer.json() for runner in offer.get("runners") or []]
@@ -21,13 +21,13 @@ def offers(options: Namespace) -> bool:
 
 
 def clear(options: Namespace) -> None:
-    """Until it offers none: one that is gone is not healthy, or not heard of (contract §5)."""
+    """Wait until the orchestrator offers none, because none is healthy or sends (contract §5)."""
     words = f"the orchestrator stops offering {options.app}, since none runs here"
     soon(lambda: not offers(options), words)
 
 
 def lose(options: Namespace, container: Container) -> None:
-    """It neither answers nor sends for so long that the orchestrator gives it up."""
+    """Pause the container until the orchestrator forgets it."""
     with paused(container):
         clear(options)
 

@@ -1,4 +1,4 @@
-"""Finding live runners at their orchestrator (contract §5.3)."""
+"""Finds live runners at their orchestrator (contract §5.3)."""
 
 from argparse import ArgumentParser
 
@@ -6,15 +6,15 @@ from aiohttp import ClientSession
 
 from .asking import CallError, ask
 
-APP = "<<cookiecutter.__app>>/<<cookiecutter.capability_name>>"
+APP = "<<cookiecutter.app>>"
 
 
 def add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--app", default=APP, help="what the orchestrator offers: %(default)s")
+    parser.add_argument("--app", default=APP, help="the app to look for: %(default)s")
 
 
 async def find(http: ClientSession, orchestrator: str, app: str) -> str:
-    """The address of the runner that has the most room, of those with this app."""
+    """The address of the runner with this app that has the most free capacity."""
     offers = await ask(http, "the orchestrator", f"{orchestrator}/discovery", "GET")
     runners = [runner for offer in offers for runner in offer.get("runners") or []]
     found = [runner for runner in runners if runner["app"] == app]

@@ -1,4 +1,4 @@
-"""The owner's model, which does what the checklist orders before each job."""
+"""The owner's model, which carries out the checklist's orders before each job."""
 
 from typing import Any
 

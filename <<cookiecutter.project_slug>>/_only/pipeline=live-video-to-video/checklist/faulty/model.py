@@ -1,4 +1,4 @@
-"""The owner's model, which does what the checklist orders before each frame."""
+"""The owner's model, which carries out the checklist's orders before each frame."""
 
 from typing import Any
 

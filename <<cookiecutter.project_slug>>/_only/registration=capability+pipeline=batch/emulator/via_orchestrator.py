@@ -1,4 +1,4 @@
-"""The way of a job through an orchestrator: to the container of a capability."""
+"""Sends a job through an orchestrator: to the container that has registered a capability."""
 
 import uuid
 from argparse import Namespace
@@ -11,7 +11,7 @@ from .job_header import job_header
 
 
 async def locate(http: ClientSession, options: Namespace) -> tuple[str, str, Headers]:
-    """Whom to send the job to, where, and with which headers (contract §2.1)."""
+    """The name of the server for errors, the URL for the job, and its headers (contract §2.1)."""
     header = job_header(options.capability, uuid.uuid4().hex, options.timeout)
     who = f"the orchestrator, asked for {options.capability},"
     return who, f"{options.orchestrator}/process/request/run", header

@@ -1,4 +1,4 @@
-"""The way of a stream through an orchestrator: to the container of a capability."""
+"""Sends a stream through an orchestrator: to the container that has registered a capability."""
 
 import asyncio
 import itertools
@@ -22,14 +22,15 @@ CHANNELS = ("publish_url", "subscribe_url", "control_url", "events_url", "data_u
 
 @asynccontextmanager
 async def open_stream(http: ClientSession, options: Namespace) -> AsyncIterator[dict[str, str]]:
-    """The stream's channels; it is stopped at the end (contract §8.2).
+    """Start a stream and yield its channels; stop it at the end (contract §8.2).
 
-    The orchestrator names them as the container reaches them (contract §3.2), so that we ask for
-    the same paths at the address that we know.
+    The orchestrator answers addresses as the container reaches them (contract §3.2), so we use
+    their paths at the address that we know.
     """
     parameters = dict.fromkeys(PARAMETERS, True)
     start = job_header(options.capability, options.id, JOB_SECONDS, parameters=parameters)
-    stop = job_header(options.capability, options.id, JOB_SECONDS, {"stream_id": options.id})
+    stopping = {"stream_id": options.id}
+    stop = job_header(options.capability, options.id, JOB_SECONDS, request=stopping)
     url, body = f"{options.orchestrator}/ai/stream/start", {"params": options.params}
     who = f"the orchestrator, asked for {options.capability},"
     async with asking(http, who, url, json=body, headers=start) as answer:
@@ -40,13 +41,13 @@ async def open_stream(http: ClientSession, options: Namespace) -> AsyncIterator[
         yield channels
     finally:
         keeping.cancel()
-        with suppress(CallError):  # it is as good as stopped
+        with suppress(CallError):  # the orchestrator stops it by itself later
             async with asking(http, WHO, f"{options.orchestrator}/ai/stream/stop", headers=stop):
                 pass
 
 
 async def keep_alive(http: ClientSession, url: str) -> None:
-    """Until the channel is gone: without this word, streams end (contract §3.6)."""
+    """Send keep-alives until the channel is gone, because streams end without (contract §3.6)."""
     with suppress(CallError):
         for number in itertools.count():
             alive = {"keep": "alive"}

@@ -1,4 +1,4 @@
-"""The way of a stream through an orchestrator: as a session of a live runner."""
+"""Sends a stream through an orchestrator: as a session of a live runner."""
 
 from argparse import Namespace
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ WHO = "the orchestrator"
 
 @asynccontextmanager
 async def open_stream(http: ClientSession, options: Namespace) -> AsyncIterator[dict[str, str]]:
-    """The session's channels; at the end it is stopped, then given back (contract §5.3)."""
+    """Start a session and yield its channels; stop and release it at the end (contract §5.3)."""
     session = await ask(http, WHO, await find(http, options.orchestrator, options.app))
     app, headers = f"{session['app_url']}/stream", bearer(options.token)
     try:
@@ -24,5 +24,5 @@ async def open_stream(http: ClientSession, options: Namespace) -> AsyncIterator[
     finally:
         with suppress(CallError):  # it has ended already
             await ask(http, WHO, f"{app}/stop", headers=headers)
-        with suppress(CallError):  # it is as good as given back
+        with suppress(CallError):  # the orchestrator releases it by itself later
             await ask(http, WHO, f"{session['control_url']}/stop")

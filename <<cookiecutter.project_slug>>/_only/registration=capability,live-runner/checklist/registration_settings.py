@@ -1,10 +1,10 @@
-"""How a container under test is told to announce itself."""
+"""The settings with which a container under test registers itself."""
 
 from argparse import Namespace
 
 
-def announcement(options: Namespace) -> dict[str, str]:
-    """Settings. Raises OSError when the secret's file can't be read."""
+def registration_settings(options: Namespace) -> dict[str, str]:
+    """Raises OSError if the secret's file can't be read."""
     told = {
         "BYOC_ORCHESTRATOR_URL": options.orchestrator,
         "BYOC_CONTAINER_URL": options.container_url,

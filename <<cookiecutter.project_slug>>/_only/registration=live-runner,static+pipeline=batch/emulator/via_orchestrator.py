@@ -1,4 +1,4 @@
-"""The way of a job through an orchestrator: as a call of a live runner."""
+"""Sends a job through an orchestrator: to a live runner."""
 
 from argparse import Namespace
 
@@ -12,5 +12,5 @@ WHO = "the orchestrator"
 
 
 async def locate(http: ClientSession, options: Namespace) -> tuple[str, str, Headers]:
-    """Whom to send the job to, where, and with which headers (contract §5.3)."""
+    """The name of the server for errors, the URL for the job, and its headers (contract §5.3)."""
     return WHO, f"{await find(http, options.orchestrator, options.app)}/run", {}
