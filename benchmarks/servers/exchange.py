@@ -16,18 +16,21 @@ import time
 
 import uvloop
 
-from my_model.engine.child import Child
-from my_model.engine.job import Job
-from my_model.engine.lane import Lane
-from my_model.engine.process import WorkerProcess
-from my_model.settings import Settings
+from my_model.runtime.settings import ContainerSettings, Settings
+from my_model.runtime.worker.child import Child
+from my_model.runtime.worker.job import Job
+from my_model.runtime.worker.job_slot import JobSlot
+from my_model.runtime.worker.process import WorkerProcess
+from my_model.runtime.worker.settings import WorkerSettings
 
 FRAME = bytes(range(256)) * 2700
 SIZE = len(FRAME)
 BATCH = 20
 ANSWER_SECONDS = 10
 
-SETTINGS = Settings(model="benchmarks.servers.generated:Model", max_body_bytes=2 * SIZE)
+CONTAINER = ContainerSettings(capability_name="exchange", max_body_bytes=2 * SIZE)
+SETTINGS = Settings([CONTAINER, WorkerSettings(model="benchmarks.servers.generated:Model")])
+EXECUTOR = "my_model.runtime.worker.job_executor:JobExecutor"
 
 
 class Bare:
@@ -61,9 +64,9 @@ class Bare:
         os.read(self._back[0], 1)
 
 
-async def exchange(lane: Lane) -> None:
+async def exchange(slot: JobSlot) -> None:
     job = Job(FRAME, "application/octet-stream", session_id="s", request_id="r")
-    await lane.exchange(job, ANSWER_SECONDS, ANSWER_SECONDS)
+    await slot.exchange(job, ANSWER_SECONDS, ANSWER_SECONDS)
     part = await job.next()
     assert part is not None
     assert len(part.data) == SIZE
@@ -71,22 +74,22 @@ async def exchange(lane: Lane) -> None:
 
 async def main(seconds: float) -> None:
     bare = Bare()  # forks, and that must not copy the worker's sockets
-    worker = WorkerProcess(Child.spawn(SETTINGS))
-    await worker.ready(SETTINGS.capacity, SETTINGS.max_body_bytes)
-    lane = worker.lanes[0]
+    worker: WorkerProcess[JobSlot] = WorkerProcess(Child.spawn(SETTINGS, EXECUTOR))
+    await worker.ready(JobSlot, CONTAINER.capacity, CONTAINER.max_body_bytes)
+    slot = worker.slots[0]
     took: tuple[list[float], ...] = ([], [], [])
     end = time.monotonic() + seconds
     while time.monotonic() < end:  # in turns, for the same weather
         for _ in range(BATCH):
             started = time.perf_counter()
-            await exchange(lane)
+            await exchange(slot)
             took[0].append(time.perf_counter() - started)
         for work, seen in ((bare.exchange, took[1]), (bare.copy_and_ring, took[2])):
             for _ in range(BATCH):
                 started = time.perf_counter()
                 work()
                 seen.append(time.perf_counter() - started)
-    await worker.close()
+    await worker.finish()
     print(*(1e6 * statistics.median(each) for each in took))
 
 

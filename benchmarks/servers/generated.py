@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.servers.behaviour import act
 
-from my_model.engine.interface import Binary, Request
+from my_model.runtime.interface.batch import Binary, Request
 
 
 class Model:
