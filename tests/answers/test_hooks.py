@@ -33,7 +33,16 @@ def test_hook_imports_no_network_and_starts_no_program(hook: Path) -> None:
         if isinstance(node, ast.Import | ast.ImportFrom)
         for name in ([node.module] if isinstance(node, ast.ImportFrom) else [node.names[0].name])
     }
-    assert imported <= {"__future__", "json", "keyword", "pathlib", "re", "shutil", "sys"}
+    assert imported <= {
+        "__future__",
+        "hashlib",
+        "json",
+        "keyword",
+        "pathlib",
+        "re",
+        "shutil",
+        "sys",
+    }
 
 
 @pytest.mark.skipif(not shutil.which("python3.10"), reason="python3.10 is not on the path")

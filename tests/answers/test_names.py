@@ -1,6 +1,7 @@
 """Names: each rule is said in words, and what the rules allow gives a clean repository."""
 
 import ast
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -64,10 +65,15 @@ REFUSED = {
     ],
     "organization": ["A", "a_b", "a--b", "a" * 40],
     "capability_name": [".a", "a?b", "a%2Fb", "a" * 41],
+    "app": [
+        *(value for value in HOSTILE if value != "a/b"),
+        *("a", "a/", "/a", "a//b", "a/../b", "-a/b", "a/b?", "a/b c", "a/b\n", "a" * 79 + "/b"),
+    ],
 }
 SHORTEST = {
     **{"project_name": "x", "project_slug": "a", "package_name": "a", "description": "x"},
     **{"author_name": "x", "author_email": "a@b.c", "organization": "a", "capability_name": "a"},
+    "app": "a/a",
 }
 LONGEST = {
     "project_name": "W" * 60,
@@ -78,6 +84,7 @@ LONGEST = {
     "author_email": "z" * 242 + "@example.com",
     "organization": "z" * 39,
     "capability_name": "Z" * 40,
+    "app": "z" * 39 + "/" + "Z" * 40,
 }
 
 
@@ -136,7 +143,7 @@ def test_no_project_is_called_like_a_library_of_models(
 ) -> None:
     told = refused(project_slug=name)
     for answer in ("project_slug", "package_name"):
-        assert f"{answer} '{name}': choose a name that no library has which models import" in told
+        assert f"{answer} '{name}': choose another name, because a library" in told
     assert "project_slug" not in refused(package_name=name)
 
 
@@ -162,6 +169,13 @@ def test_slug_may_not_be_a_service_beside_the_container(
 )
 def test_capability_may_not_be_a_route(route: str, refused: Callable[..., str]) -> None:
     assert "capability_name" in refused(capability_name=route)
+
+
+@pytest.mark.parametrize("app", ["image-to-text/my-ocr", "a/b", "live/a.b_c-d/v1.2"])
+def test_app_is_what_callers_look_for(app: str, tmp_path: Path) -> None:
+    root = bake(tmp_path, registration="static", app=app)
+    (runner,) = json.loads((root / "runners.json").read_text(encoding="utf-8"))["runners"]
+    assert runner["app"] == app
 
 
 @pytest.mark.parametrize("option", OPTIONS)

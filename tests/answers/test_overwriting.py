@@ -11,7 +11,7 @@ from harness import OPTIONS, TEMPLATE, Answers, Repository, bake, digests
 
 MINE = (
     *("weights/model.bin", "tests/test_mine.py", "src/my_model/mine.py"),
-    *("src/my_model/engine/mine.py", "src/my_model/media/mine.py", "docs/mine.md"),
+    *("src/my_model/networks/mine.py", "docs/mine.md"),
 )
 # From each of three choices to each other one.
 TOUR = (0, 1, 2, 1, 0, 2, 0)

@@ -103,7 +103,7 @@ def test_final_stage_holds_what_runs_and_no_more(image: Image, record_property: 
     code = [file for file in files if file.name.startswith("opt/venv/")]
     assert [file.name for file in code if file.mode & 0o022 and not file.issym()] == []
     for module in (
-        f"site-packages/{package(image.root)}/__pycache__/api",
+        f"site-packages/{package(image.root)}/runtime/api/__pycache__/app",
         "http/__pycache__/client",
     ):
         compiled = re.compile(rf"/lib/python3\.\d+/{module}\.[\w-]+\.pyc$")

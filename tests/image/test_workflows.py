@@ -13,8 +13,8 @@ from image.runner import Runner
 
 PIPELINE = "batch"
 BUILD = "docker/build-push-action"
-CHECKLIST = "Go through the checklist"
-LOCK = "Refuse a lock file that is missing or old"
+CHECKLIST = "Run the checklist"
+LOCK = "Fail if the lock file is missing or old"
 PUBLISHED = "docker buildx imagetools create "
 # Enough of it.
 SHORT = "--only image"

@@ -64,7 +64,7 @@ def test_every_combination_is_covered(exercised: Exercised, record_property: Rec
     assert uncovered(run for run, outcome in exercised.suites if not outcome.failures) == []
 
 
-def test_a_hole_is_seen() -> None:
+def test_uncovered_combination_is_reported() -> None:
     """Without any one of the runs some combination has a suite that is not run."""
     assert uncovered(RUNS) == []
     for run in RUNS:

@@ -131,7 +131,8 @@ def test_lines_end_alike_everywhere(distinct: list[Path]) -> None:
 
 def test_answers_are_noted(repositories: list[Repository]) -> None:
     for repository in repositories:
-        answers = {**DEFAULTS, **repository.answers, "template_version": "0.1.0"}
+        app = f"{RUNNERS[repository.answers['pipeline']][0]}/my-model"
+        answers = {**DEFAULTS, "app": app, **repository.answers, "template_version": "0.1.0"}
         noted = (repository.root / ".cookiecutter.json").read_bytes()
         assert noted.decode() == json.dumps(answers, indent=2, sort_keys=True) + "\n"
 

@@ -7,8 +7,8 @@ ADMITTING = Broken(
     "it admits sessions while it drains",
     [
         Change(
-            "src/my_model/lifecycle.py",
-            "        self._sessions.close()\n        self._orchestrator.close_admission()\n",
+            "src/my_model/runtime/lifecycle.py",
+            "        self._admission.refuse_new()\n        self._registrar.close_admission()\n",
             "",
         )
     ],

@@ -46,5 +46,5 @@ def test_an_orchestrator_that_lets_nobody_in(tmp_path: Path) -> None:
     ):
         code, words = run_load_test(tmp_path / "load", *through(another, server))
     assert code == 2
-    assert words.splitlines()[-1].startswith("the warm-up failed, because one ")
+    assert words.splitlines()[-1].startswith("the warm-up with one ")
     assert "Traceback" not in words

@@ -4,20 +4,20 @@ import signal
 import subprocess
 
 import httpx
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from emulator.container import PACKAGE, Container, StartContainer, eventually, health_polls
 from harness import FEWEST_POLLS
-from my_model.errors import ERROR_TYPES
-from my_model.ops.metrics import Metrics
+from my_model.runtime.errors import ERROR_TYPES
+from my_model.runtime.worker.metrics import WorkerMetrics
 
 # SIGUSR2 blocks the main loop.
 BLOCKED = f"""
 import runpy, signal, time
-import {PACKAGE}.ops.health
-{PACKAGE}.ops.health.STALLED_SECONDS = 1.5
+import {PACKAGE}.runtime.health
+{PACKAGE}.runtime.health.STALLED_SECONDS = 1.5
 signal.signal(signal.SIGUSR2, lambda *_: time.sleep(600))
 runpy.run_module({PACKAGE!r}, run_name="__main__")
 """
@@ -81,9 +81,10 @@ def test_both_processes_are_measured(start_server: StartContainer) -> None:
 
 def test_a_model_without_a_process_is_not_measured() -> None:
     """None has come up, or it has gone."""
-    metrics = Metrics(capacity=1)
-    assert b"byoc_model_process" not in generate_latest(metrics.registry)
+    registry = CollectorRegistry()
+    metrics = WorkerMetrics(registry)
+    assert b"byoc_model_process" not in generate_latest(registry)
     with subprocess.Popen("cat", stdin=subprocess.PIPE) as process:
-        metrics.model_pid = process.pid
-        assert b"byoc_model_process_cpu_seconds_total" in generate_latest(metrics.registry)
-    assert b"byoc_model_process" not in generate_latest(metrics.registry)
+        metrics.pid = process.pid
+        assert b"byoc_model_process_cpu_seconds_total" in generate_latest(registry)
+    assert b"byoc_model_process" not in generate_latest(registry)

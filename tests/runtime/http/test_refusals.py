@@ -124,8 +124,8 @@ def test_an_upgrade_is_declined(server: Container) -> None:
 
 def test_chunks_that_are_none_end_the_request(server: Container) -> None:
     before = server.errors("bad_request")
-    doors = server.jobs.get("/openapi.json").json()["paths"]
-    path = "/run" if "/run" in doors else "/stream/start"
+    routes = server.jobs.get("/openapi.json").json()["paths"]
+    path = "/run" if "/run" in routes else "/stream/start"
     head = f"POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     for chunks in ("no number\r\n", "3\r\nabc\r\nno number\r\n"):
         answer = ask(server, "jobs", head + chunks)

@@ -47,7 +47,7 @@ def ask(host: str, port: int) -> int:
 def probe(port: int, path: str = "/health", **environment: str) -> subprocess.CompletedProcess[str]:
     """As a health check does, in the environment of the container."""
     return subprocess.run(
-        [sys.executable, "-I", "-m", f"{PACKAGE}.ops.probe", path],
+        [sys.executable, "-I", "-m", f"{PACKAGE}.runtime.ops.probe", path],
         env={"BYOC_OPS_PORT": str(port), **environment},
         capture_output=True,
         text=True,

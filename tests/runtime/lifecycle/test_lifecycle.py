@@ -22,8 +22,8 @@ from emulator.container import (
     eventually,
 )
 from harness import CHAOS, size, spawn
-from my_model.engine.supervisor import MAX_DELAY_SECONDS, longer
-from my_model.http_server import KEEP_ALIVE_SECONDS
+from my_model.runtime.http.server import KEEP_ALIVE_SECONDS
+from my_model.runtime.worker.supervisor import MAX_DELAY_SECONDS, longer
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 USUAL_KEEP_ALIVE_SECONDS = 5  # of uvicorn, unless it is told otherwise

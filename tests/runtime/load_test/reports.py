@@ -221,7 +221,7 @@ def resident() -> Report:
         device="no GPU: memory of the processes",
         sentence="16 sessions hold, and no limit was found up to there.",
         advice=["Set BYOC_CAPACITY=16, or go on with --most 32."],
-        notes=["There is no GPU: memory is the resident memory of both processes in its place."],
+        notes=["There is no GPU: memory is the resident memory of both processes."],
     )
 
 

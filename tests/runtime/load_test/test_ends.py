@@ -45,7 +45,7 @@ def test_a_late_load_test_says_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)]
 )
-def test_what_ends_it_costs_one_level(tmp_path: Path, number: int, code: int) -> None:
+def test_interruption_loses_only_one_level(tmp_path: Path, number: int, code: int) -> None:
     """The levels that ran are there, and the container ends, too."""
     with load_test(tmp_path, sample(tmp_path), *PATIENT, PLAIN, "--most", 4) as process:
         written = (tmp_path / "report.md").exists

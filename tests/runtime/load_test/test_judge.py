@@ -123,7 +123,7 @@ def test_the_first_limit_is_named_and_every_reason_is() -> None:
         del everything[name]
 
 
-def test_what_is_just_met() -> None:
+def test_values_at_the_limit_meet_the_objectives() -> None:
     assert judged(memory=memory(27))[0] == "met"
     assert judged(frames=frames(worst_share=0.95))[0] == "met"
     assert judged(frames=frames(worst_share=0.94999))[0] == "not met"

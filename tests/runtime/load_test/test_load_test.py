@@ -55,14 +55,14 @@ def free_port() -> int:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--url", "http://127.0.0.1:{port}"], "ops port can't be asked at http://127.0.0.1:8001"),
+        (["--url", "http://127.0.0.1:{port}"], "ops port does not answer at http://127.0.0.1:8001"),
         (
             ["--url", "http://127.0.0.1:1", "--ops", "http://127.0.0.1:{port}"],
             "http://127.0.0.1:{port}",
         ),
-        (["--url", "http://[::1]:1"], "ops port can't be asked at http://[::1]:8001"),
+        (["--url", "http://[::1]:1"], "ops port does not answer at http://[::1]:8001"),
         (["--set", "BYOC_PORT=high"], "BYOC_PORT='high'"),
-        (["--set", "PORT=1"], "'PORT=1': must be BYOC_NAME=VALUE"),
+        (["--set", "PORT=1"], "'PORT=1': must be BYOC_...=VALUE or MODEL_...=VALUE"),
         (["--image", "a", "--url", "http://b"], "give one of --image, --url and --orchestrator"),
         (["--headroom", "2"], "--headroom 2"),
         (["--most", "0"], "'0': must be a whole number, 1 or more"),

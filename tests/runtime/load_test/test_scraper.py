@@ -12,7 +12,7 @@ import pytest
 
 from emulator.container import Container, StartContainer, eventually
 from load_test.scraper import Scraper, watch_ops
-from my_model.errors import ERROR_TYPES
+from my_model.runtime.errors import ERROR_TYPES
 
 
 def scrape(server: Container) -> AbstractContextManager[Scraper]:

@@ -80,7 +80,9 @@ def test_latency_that_rises_is_found_to_one_session(shape: Callable[[int], Age])
 
 
 @pytest.mark.parametrize(("shape", "capacity"), NOISY)
-def test_noise_costs_one_session_at_most(shape: Callable[[int], Age], capacity: int) -> None:
+def test_noise_changes_the_result_by_one_session_at_most(
+    shape: Callable[[int], Age], capacity: int
+) -> None:
     true = highest(in_time(shape(capacity)))
     for seed in range(20):
         report = search(Server(noisy(shape(capacity))), seed=seed)

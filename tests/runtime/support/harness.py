@@ -13,7 +13,10 @@ import pytest
 
 from emulator.container import FREE_PORTS, PACKAGE, Container, StartError, run_container
 from emulator.container import spawn as spawn_alone
-from my_model.signals import ECHO_SECONDS
+from my_model.__main__ import DEFAULTS, settings
+from my_model.runtime.serve import all_settings
+from my_model.runtime.settings import Settings, read_settings
+from my_model.runtime.signals import ECHO_SECONDS
 
 # The repository that these tests are put into.
 ROOT = Path(__file__).parent.parent
@@ -21,10 +24,8 @@ DATA = ROOT / "tests" / "data"
 ANSWERS = json.loads((ROOT / ".cookiecutter.json").read_text())
 CAPABILITY = "my-model"
 # What orchestrators find the model under, and how long they lend it.
-APP, MODE = {
-    "live-video-to-video": ("live-video-to-video/my-model", "persistent"),
-    "batch": ("image-to-image/my-model", "single-shot"),
-}[ANSWERS["pipeline"]]
+APP = ANSWERS["app"]
+MODE = {"live-video-to-video": "persistent", "batch": "single-shot"}[ANSWERS["pipeline"]]
 FEWEST_POLLS = 5  # on a slow machine; where health waits for the model there are one or two
 CHAOS = {"BYOC_MODEL": "chaos:Chaos", "PYTHONPATH": str(Path(__file__).parent)}
 # However busy the machine is: what ends a session is what a test does.
@@ -43,8 +44,8 @@ def size(path: Path) -> int:
 
 def spawn(log_file: Path, arguments: list[str], **environment: str) -> subprocess.Popen[bytes]:
     """Python with these arguments, and with nobody to watch it."""
-    settings = {**FREE_PORTS, **CHAOS, **environment}
-    return spawn_alone(log_file, [sys.executable, *arguments], **settings)
+    given = {**FREE_PORTS, **CHAOS, **environment}
+    return spawn_alone(log_file, [sys.executable, *arguments], **given)
 
 
 def with_constants(module: str, **constants: float) -> list[str]:
@@ -73,9 +74,15 @@ def run_server(
     return run_container(folder, ready=ready, command=command, **{**CHAOS, **environment})
 
 
-def refuse_to_start(folder: Path, **environment: str) -> tuple[int, str]:
-    """The exit code and the words of a container that must not start."""
-    settings: dict[str, Any] = {"ready": False, **environment}
-    with pytest.raises(StartError) as refusal, run_server(folder, **settings):
+def read() -> Settings:
+    """All settings of this repository, from the environment. Raises SettingsError."""
+    return read_settings(all_settings(settings()), DEFAULTS)
+
+
+def refuse_to_start(folder: Path, *arguments: str, **environment: str) -> tuple[int, str]:
+    """The exit code and the log of a container, or of Python so, that must not start."""
+    settings: dict[str, Any] = {"ready": False, "arguments": [*arguments], **environment}
+    server = run_server(folder, **settings)
+    with pytest.raises(StartError) as refusal, server:
         pass
     return refusal.value.exit_code, refusal.value.log

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from my_model.engine.interface import InvalidRequestError
+from my_model.runtime.interface import InvalidRequestError
 
 type Order = dict[str, Any]
 
@@ -90,12 +90,12 @@ class Mischief:
         raise InvalidRequestError(order["text"], order["text"])
 
     def garble(self, order: Order) -> None:
-        """Write onto the lane, as whoever confuses two files does."""
+        """Write into the slot, as whoever confuses two files does."""
         line = order.get("times", 1) * order["line"].encode("latin-1")
         for file in Path("/proc/self/fd").iterdir():
             if file.is_symlink() and file.readlink().name.startswith("socket:"):
-                with open(int(file.name), "wb", closefd=False) as lane:
-                    lane.write(line)
+                with open(int(file.name), "wb", closefd=False) as slot:
+                    slot.write(line)
         self.wait({"seconds": 600})
 
     def log(self, order: Order) -> None:

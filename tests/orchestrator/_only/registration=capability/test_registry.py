@@ -422,7 +422,7 @@ def test_events_are_relayed_as_they_come(client: Client, container: Callee) -> N
     eventually(lambda: client.available() == 2, "free once the caller has hung up")
 
 
-def test_newlines_follow_what_does_not_end_until_the_time_is_over(
+def test_unfinished_stream_gets_newlines_until_the_timeout(
     client: Client, container: Callee
 ) -> None:
     container.answer = saying(b"data: 1\n\nno newline")

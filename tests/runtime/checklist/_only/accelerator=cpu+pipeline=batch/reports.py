@@ -70,7 +70,7 @@ def failures() -> Report:
         ("failed", "2 of 2 sessions lost their last 7 frames; exit code 0 after 1.2 s"),
         ("blocked", "it needs sigterm"),
         ("passed", "49 polls in 10 s, none was missed; the slowest took 31 ms"),
-        ("not tested", "the check went wrong: ValueError('no such metric')"),
+        ("not tested", "the check itself failed: ValueError('no such metric')"),
         ("skipped", "no orchestrator was given: see --orchestrator"),
     ]
     return report(*(finding(n, *each) for n, each in enumerate(seen)))
@@ -78,12 +78,12 @@ def failures() -> Report:
 
 def not_tested() -> Report:
     seen = [finding(n, "passed", "as it should be") for n in range(5)]
-    wrong = finding(5, "not tested", "the check went wrong: TimeoutError('no port')")
+    wrong = finding(5, "not tested", "the check itself failed: TimeoutError('no port')")
     return report(*seen, wrong, finding(6, "blocked", "it needs sigterm"), quick=True)
 
 
 def skipped() -> Report:
-    words = "it needs a container that is started for it, and this one runs already"
+    words = "it needs a container of its own, and this one is already running"
     seen = [finding(n, "skipped", words) for n in (0, 2, 3, 5)]
     return report(*seen, quick=True, only=["start", "sigterm"])
 

@@ -48,7 +48,7 @@ def test_all_that_was_found_is_there_in_its_order(chromium: Browser, report: Rep
         assert page.locator("h1").inner_text() == words.headline(report)
         assert page.locator(".lead").inner_text() == report.sentence
         shown = page.locator("article").all_inner_texts()
-        told = [text for text in page.locator("h2").all_inner_texts() if text != "What to mend"]
+        told = [text for text in page.locator("h2").all_inner_texts() if text != "What to fix"]
     assert told == list(words.groups(report.items))
     for item, text in zip(report.items, map(plain, shown), strict=True):
         ours = (item.title, item.proves, item.why, item.link, item.fix, *item.needs)

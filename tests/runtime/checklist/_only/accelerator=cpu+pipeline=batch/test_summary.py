@@ -53,7 +53,7 @@ report = each_of(REPORTS)
         ),
     ],
 )
-def test_what_it_comes_to(name: str, headline: str, sentence: str) -> None:
+def test_headline_and_sentence(name: str, headline: str, sentence: str) -> None:
     report = REPORTS[name]()
     assert (words.headline(report), report.sentence) == (headline, sentence)
 

@@ -3,13 +3,17 @@
 from breaking import Broken, Change
 from harness import ANSWERS
 
-SRC = "src/my_model"
+MODEL = "src/my_model/model.py"
+SRC = "src/my_model/runtime"
 LIVE, BATCH = "live-video-to-video", "batch"
+WORK = {LIVE: "frame", BATCH: "job"}[ANSWERS["pipeline"]]
 IN_BATCH = '        if request.content_type.startswith("image/"):\n'
 IN_LIVE = "        if self._frames % MEASURED_FRAMES == 0:\n"
 HEALTH = "    async def _get_health(self, request: Request) -> Response:\n"
-ADMIT = "        if len(self._open) >= self._capacity:\n            raise"
-KEEP = "            if len(self._open) < self._capacity:\n"
+FULL = "return len(self._open) >= self._capacity"
+LEAVE = "        self._open.remove(session)\n"
+KEEP = "        if len(self._open) < self._capacity:\n"
+COUNT = '        metrics.count_error("bad_request")\n'
 ONCE_SLOW = """
         if "slow" not in globals():
             import time
@@ -18,21 +22,21 @@ ONCE_SLOW = """
 """
 # A thread of the model's process answers on a socket that only this container knows.
 ASK_MODEL = """
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as door:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
             loop = asyncio.get_running_loop()
-            door.setblocking(False)
-            await loop.sock_connect(door, f"\\0{{os.getpid()}}")
-            await loop.sock_recv(door, 1)
+            connection.setblocking(False)
+            await loop.sock_connect(connection, f"\\0{{os.getpid()}}")
+            await loop.sock_recv(connection, 1)
             {then}
 """
 MODEL_ANSWERS = Change(
-    f"{SRC}/engine/worker.py",
+    f"{SRC}/worker/__main__.py",
     "    started = time.monotonic()\n",
     """    started = time.monotonic()
-    door = socket.socket(socket.AF_UNIX)
-    door.bind(f"\\0{os.getppid()}")
-    door.listen()
-    answer = lambda: [door.accept()[0].close() for _ in iter(int, 1)]
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(f"\\0{os.getppid()}")
+    listener.listen()
+    answer = lambda: [listener.accept()[0].close() for _ in iter(int, 1)]
     threading.Thread(target=answer, daemon=True).start()
 """,
 )
@@ -51,18 +55,18 @@ CATALOGUE = [
     Broken(
         "ready",
         "healthy before the model has loaded",
-        [Change(f"{SRC}/ops/health.py", "self.status = Status.LOADING", "self.status = Status.OK")],
+        [Change(f"{SRC}/health.py", "self.status = Status.LOADING", "self.status = Status.OK")],
     ),
     Broken(
         "warm",
         "the first frame is slow",
-        [Change(f"{SRC}/model.py", IN_LIVE, ONCE_SLOW + IN_LIVE)],
+        [Change(MODEL, IN_LIVE, ONCE_SLOW + IN_LIVE)],
         LIVE,
     ),
     Broken(
         "warm",
         "the first job is slow",
-        [Change(f"{SRC}/model.py", IN_BATCH, ONCE_SLOW + IN_BATCH)],
+        [Change(MODEL, IN_BATCH, ONCE_SLOW + IN_BATCH)],
         BATCH,
     ),
     Broken(
@@ -70,7 +74,7 @@ CATALOGUE = [
         "health does not say that the model loads",
         [
             Change(
-                f"{SRC}/ops/health.py",
+                f"{SRC}/health.py",
                 'JSONResponse({"status": status}, 200 if status is',
                 'JSONResponse({"status": "ok" if status == "ok" else "no"}, 200 if status is',
             )
@@ -79,24 +83,24 @@ CATALOGUE = [
     Broken(
         "wrong-setting",
         "exit code 1",
-        [Change(f"{SRC}/__main__.py", "return 2", "return 1")],
+        [Change(f"{SRC}/serve.py", "return 2", "return 1")],
     ),
     Broken(
         "wrong-setting",
         "a traceback",
-        [Change(f"{SRC}/__main__.py", "print(error, file=sys.stderr)", "raise")],
+        [Change(f"{SRC}/serve.py", "print(error, file=sys.stderr)", "raise")],
     ),
     Broken(
         "gpu-required",
         "it starts without one",
-        [Change(f"{SRC}/serve.py", "if settings.require_gpu:", "if settings.require_gpu is None:")],
+        [Change(f"{SRC}/serve.py", "].require_gpu:", "].require_gpu is None:")],
     ),
     Broken(
         "memory-fits",
         "each job leaves memory behind",
         [
             Change(
-                f"{SRC}/model.py",
+                MODEL,
                 IN_BATCH,
                 f'        globals().setdefault("kept", []).append(100_000_000 * b"x")\n{IN_BATCH}',
             )
@@ -109,7 +113,7 @@ CATALOGUE = [
         "each session takes much",
         [
             Change(
-                f"{SRC}/model.py",
+                MODEL,
                 "        self._frames = 0\n",
                 '        self._frames = 0\n        self._kept = 600_000_000 * b"x"\n',
             )
@@ -120,7 +124,13 @@ CATALOGUE = [
     Broken(
         "capacity-measured",
         "one less is admitted than it says",
-        [Change(f"{SRC}/sessions.py", ADMIT, ADMIT.replace("_capacity:", "_capacity - 1:"))],
+        [
+            Change(
+                f"{SRC}/sessions/admission.py",
+                FULL,
+                f"{FULL} - 1",
+            )
+        ],
     ),
     Broken(
         "stop-with-sessions",
@@ -128,7 +138,7 @@ CATALOGUE = [
         [
             Change(
                 f"{SRC}/signals.py",
-                "loop.add_signal_handler(number, self._take, number)",
+                "loop.add_signal_handler(number, self._receive, number)",
                 "pass",
             )
         ],
@@ -171,7 +181,7 @@ CATALOGUE = [
         "it waits for the model to load",
         [
             Change(
-                f"{SRC}/engine/supervisor.py",
+                f"{SRC}/worker/supervisor.py",
                 "        if self.state is not State.READY:\n            await",
                 "        if self.state is None:\n            await",
             )
@@ -182,8 +192,7 @@ CATALOGUE = [
         "full is not healthy",
         health(
             """
-        told = self._metrics.sessions_active.collect()
-        if any(sample.value > 1 for metric in told for sample in metric.samples):
+        if (self._metrics.registry.get_sample_value("byoc_sessions_active") or 0) > 1:
             return Response(status_code=503)
 """
         ),
@@ -221,8 +230,8 @@ CATALOGUE = [
         "wrong requests make it unhealthy",
         health(
             """
-        told = self._metrics.errors.labels(type="bad_request").collect()
-        if any(sample.value > 20 for metric in told for sample in metric.samples):
+        bad = {"type": "bad_request"}
+        if (self._metrics.registry.get_sample_value("byoc_errors_total", bad) or 0) > 20:
             return Response(status_code=503)
 """
         ),
@@ -230,14 +239,14 @@ CATALOGUE = [
     Broken(
         "metrics",
         "one has another name",
-        [Change(f"{SRC}/ops/metrics.py", '"byoc_sessions_active"', '"byoc_active_sessions"')],
+        [Change(f"{SRC}/sessions/metrics.py", '"byoc_sessions_active"', '"byoc_active_sessions"')],
     ),
     Broken(
         "metrics",
         "one has another type",
         [
             Change(
-                f"{SRC}/ops/metrics.py",
+                f"{SRC}/metrics.py",
                 'Counter("byoc_errors", "Errors by type.", ["type"]',
                 'Gauge("byoc_errors", "Errors by type.", ["type"]',
             )
@@ -248,46 +257,33 @@ CATALOGUE = [
         "a wrong request counts twice",
         [
             Change(
-                f"{SRC}/refusals.py",
-                'metrics.errors.labels(type="bad_request").inc()\n        message',
-                'metrics.errors.labels(type="bad_request").inc(2)\n        message',
+                f"{SRC}/http/protocol.py",
+                f"{COUNT}        message",
+                f"{COUNT}{COUNT}        message",
             )
         ],
     ),
     Broken(
         "promtool",
         "a gauge is called a total",
-        [Change(f"{SRC}/ops/metrics.py", 'Gauge("byoc_capacity"', 'Gauge("byoc_capacity_total"')],
+        [Change(f"{SRC}/metrics.py", 'Gauge("byoc_capacity"', 'Gauge("byoc_capacity_total"')],
         needs="promtool",
     ),
     Broken(
         "capacity",
         "everybody is admitted",
-        [Change(f"{SRC}/sessions.py", ADMIT, ADMIT.replace("_capacity:", "_capacity + 9:"))],
+        [
+            Change(
+                f"{SRC}/sessions/admission.py",
+                FULL,
+                f"{FULL} + 9",
+            )
+        ],
     ),
     Broken(
         "capacity",
-        "where all places are taken they stay so",
-        [
-            Change(
-                f"{SRC}/sessions.py",
-                "            self._open.discard(session)\n",
-                KEEP + "                self._open.discard(session)\n",
-            )
-        ],
-        BATCH,
-    ),
-    Broken(
-        "capacity",
-        "where all places are taken they stay so",
-        [
-            Change(
-                f"{SRC}/sessions.py",
-                "            del self._open[session.id]\n",
-                KEEP + "                del self._open[session.id]\n",
-            )
-        ],
-        LIVE,
+        "a full container stays full",
+        [Change(f"{SRC}/sessions/admission.py", LEAVE, f"{KEEP}    {LEAVE}")],
     ),
     Broken(
         "retry-after",
@@ -299,11 +295,11 @@ CATALOGUE = [
         "a frame is the one before it, whose ever that was",
         [
             Change(
-                f"{SRC}/engine/runner.py",
-                "            self._answer.write(np.ascontiguousarray(picture))\n",
-                """            before = globals().get("before", picture)
-            globals()["before"] = picture.copy()
-            self._answer.write(np.ascontiguousarray(before))
+                f"{SRC}/worker/frame_executor.py",
+                "        answer.write(np.ascontiguousarray(picture))\n",
+                """        before = globals().get("before", picture)
+        globals()["before"] = picture.copy()
+        answer.write(np.ascontiguousarray(before))
 """,
             )
         ],
@@ -314,11 +310,11 @@ CATALOGUE = [
         "an answer is the one before it, whose ever that was",
         [
             Change(
-                f"{SRC}/engine/runner.py",
-                "            return Reply(kind, self._write(text.encode()),",
-                """            before = globals().get("before", text)
-            globals()["before"] = text
-            return Reply(kind, self._write(before.encode()),""",
+                f"{SRC}/worker/job_executor.py",
+                "        return Reply(kind, write(text.encode(), buffer),",
+                """        before = globals().get("before", text)
+        globals()["before"] = text
+        return Reply(kind, write(before.encode(), buffer),""",
             )
         ],
         BATCH,
@@ -328,9 +324,9 @@ CATALOGUE = [
         "it waits for ever",
         [
             Change(
-                f"{SRC}/live.py",
-                "now - self._received > settings.session_idle_seconds:",
-                "now - self._received > 600:",
+                f"{SRC}/sessions/live_input.py",
+                "now - self._media_at > self._settings.session_idle_seconds:",
+                "now - self._media_at > 600:",
             )
         ],
         LIVE,
@@ -340,9 +336,9 @@ CATALOGUE = [
         "it waits for ever",
         [
             Change(
-                f"{SRC}/batch.py",
-                "    try:\n        async with asyncio.timeout(settings.body_timeout_seconds):\n",
-                "    try:\n        async with asyncio.timeout(600):\n",
+                f"{SRC}/http/body.py",
+                "        async with asyncio.timeout(seconds):\n            while True:",
+                "        async with asyncio.timeout(600):\n            while True:",
             )
         ],
         BATCH,
@@ -352,7 +348,7 @@ CATALOGUE = [
         "a crash counts as something else",
         [
             Change(
-                f"{SRC}/engine/supervisor.py",
+                f"{SRC}/worker/supervisor.py",
                 'if out_of_memory else "worker_crash"',
                 'if out_of_memory else "internal"',
             )
@@ -363,16 +359,35 @@ CATALOGUE = [
         "it is waited for without end",
         [
             Change(
-                f"{SRC}/engine/dispatcher.py",
-                "        seconds = self._settings.job_timeout_seconds\n",
+                f"{SRC}/worker/frame_dispatcher.py",
+                "        seconds = self._timeout_seconds\n",
                 "        seconds = 600\n",
             )
         ],
+        LIVE,
+    ),
+    Broken(
+        "model-hung",
+        "it is waited for without end",
+        [
+            Change(
+                f"{SRC}/worker/job_dispatcher.py",
+                "        model_seconds = self._settings.job_timeout_seconds\n",
+                "        model_seconds = 600\n",
+            )
+        ],
+        BATCH,
     ),
     Broken(
         "model-out-of-memory",
         "it counts as any other error",
-        [Change(f"{SRC}/engine/runner.py", "except MemoryError:", "except RecursionError:")],
+        [
+            Change(
+                f"{SRC}/worker/{WORK}_executor.py",
+                "except MemoryError:",
+                "except RecursionError:",
+            )
+        ],
     ),
 ]
 HERE = [each for each in CATALOGUE if each.pipeline in ("", ANSWERS["pipeline"])]

@@ -3,7 +3,7 @@
 from breaking import Broken, Change
 from draining import ADMITTING
 
-SRC = "src/my_model"
+SRC = "src/my_model/runtime"
 LIVE = "live-video-to-video"
 CATALOGUE = [
     Broken(
@@ -11,7 +11,7 @@ CATALOGUE = [
         "it registers elsewhere",
         [
             Change(
-                f"{SRC}/capability.py",
+                f"{SRC}/livepeer/capability.py",
                 '"/capability/register"',
                 '"/capability/registration"',
             )
@@ -22,9 +22,9 @@ CATALOGUE = [
         "the orchestrator does not reach it",
         [
             Change(
-                f"{SRC}/capability.py",
-                '"url": settings.container_url,',
-                '"url": f"{settings.container_url}0",',
+                f"{SRC}/livepeer/capability.py",
+                '"url": orchestrator.container_url,',
+                '"url": f"{orchestrator.container_url}0",',
             )
         ],
     ),
@@ -33,8 +33,8 @@ CATALOGUE = [
         "it registers once",
         [
             Change(
-                f"{SRC}/capability.py",
-                "        return settings.registration_interval_seconds\n",
+                f"{SRC}/livepeer/capability.py",
+                "        return orchestrator.registration_interval_seconds\n",
                 "        return 3600\n",
             )
         ],
@@ -57,9 +57,9 @@ CATALOGUE = [
         "it does not unregister",
         [
             Change(
-                f"{SRC}/capability.py",
-                "        if self._tried:",
-                "        if not self._tried:",
+                f"{SRC}/livepeer/capability.py",
+                "        if self._may_be_registered:",
+                "        if not self._may_be_registered:",
             )
         ],
     ),

@@ -3,7 +3,7 @@
 from breaking import Broken, Change
 from draining import ADMITTING
 
-SRC = "src/my_model"
+SRC = "src/my_model/runtime"
 LIVE = "live-video-to-video"
 CATALOGUE = [
     Broken(
@@ -11,7 +11,7 @@ CATALOGUE = [
         "it registers elsewhere",
         [
             Change(
-                f"{SRC}/heartbeat.py",
+                f"{SRC}/livepeer/live_runner.py",
                 '"/runners/heartbeat"',
                 '"/runners/beat"',
             )
@@ -22,9 +22,9 @@ CATALOGUE = [
         "the orchestrator does not reach it",
         [
             Change(
-                f"{SRC}/heartbeat.py",
-                '"runner_url": settings.container_url,',
-                '"runner_url": f"{settings.container_url}0",',
+                f"{SRC}/livepeer/live_runner.py",
+                "self._settings[OrchestratorSettings].container_url,",
+                'f"{self._settings[OrchestratorSettings].container_url}0",',
             )
         ],
     ),
@@ -33,8 +33,8 @@ CATALOGUE = [
         "it registers once",
         [
             Change(
-                f"{SRC}/heartbeat.py",
-                "            if error.status not in FORGOTTEN:\n"
+                f"{SRC}/livepeer/live_runner.py",
+                "            if error.status not in UNKNOWN_RUNNER:\n"
                 "                raise\n"
                 "            self._runner = None\n"
                 "            return None",
@@ -47,9 +47,9 @@ CATALOGUE = [
         "it withdraws first",
         [
             Change(
-                f"{SRC}/orchestrator.py",
+                f"{SRC}/livepeer/live_runner.py",
                 "        if self._closed and not self._sessions:\n",
-                "        if self._closed:\n            await self._retract()\n",
+                "        if self._closed:\n            await self._unregister()\n",
             )
         ],
         LIVE,
@@ -60,7 +60,7 @@ CATALOGUE = [
         "it does not unregister",
         [
             Change(
-                f"{SRC}/heartbeat.py",
+                f"{SRC}/livepeer/live_runner.py",
                 "        if self._runner is not None:\n            runner, self",
                 "        if self._runner is None:\n            runner, self",
             )

@@ -3,7 +3,7 @@
 from breaking import Broken, Change
 from draining import ADMITTING
 
-SRC = "src/my_model"
+SRC = "src/my_model/runtime"
 LIVE = "live-video-to-video"
 CATALOGUE = [
     Broken(
@@ -11,7 +11,7 @@ CATALOGUE = [
         "it takes no calls that an orchestrator has marked",
         [
             Change(
-                f"{SRC}/orchestrator.py",
+                f"{SRC}/livepeer/registrar.py",
                 "        require_token(request, self.token)\n",
                 "        assert 'Livepeer-Session-Id' not in request.headers\n",
             )
@@ -22,8 +22,8 @@ CATALOGUE = [
         "it is not healthy again after a pause",
         [
             Change(
-                f"{SRC}/ops/health.py",
-                '        """The main loop runs."""\n',
+                f"{SRC}/health.py",
+                '        """Note that the main loop runs."""\n',
                 "        if time.monotonic() - self._beat > 2.5:\n"
                 "            self.status = Status.ERROR\n",
             )
@@ -36,8 +36,8 @@ CATALOGUE = [
         [
             Change(
                 f"{SRC}/lifecycle.py",
-                "        self._orchestrator.close_admission()\n",
-                "        self._orchestrator.close_admission()\n"
+                "        self._registrar.close_admission()\n",
+                "        self._registrar.close_admission()\n"
                 "        self._health.status = Status.DRAINING\n",
             )
         ],
@@ -48,8 +48,8 @@ CATALOGUE = [
         "it does not stay for a poll",
         [
             Change(
-                f"{SRC}/orchestrator.py",
-                "if self._drains and self._told == 200:",
+                f"{SRC}/livepeer/static.py",
+                "if self._drains and self._polled_status == 200:",
                 "if False:",
             )
         ],

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from emulator.container import DEADLINE_SECONDS, Container, eventually
-from emulator.door import add_options
+from emulator.via_orchestrator import add_options
 from harness import DATA, ROOT
 from known import run_known_server
 from orchestrator.server import OrchestratorServer, run_orchestrator
@@ -168,7 +168,7 @@ def test_events_that_break_off_are_a_failure(through_orchestrator: bool, tmp_pat
             process.kill()
     assert process.returncode == 1
     (line,) = errors.splitlines()
-    assert "broken off" in line
+    assert "broke off" in line
 
 
 def test_a_refusal_is_told_in_the_containers_words(way: list[str]) -> None:

@@ -12,7 +12,7 @@ import av
 import pytest
 
 from emulator.container import DEADLINE_SECONDS, Container, StartContainer, eventually
-from emulator.door import add_options
+from emulator.via_orchestrator import add_options
 from harness import ROOT, run_server
 from known import run_known_server
 from orchestrator.server import OrchestratorServer, run_orchestrator

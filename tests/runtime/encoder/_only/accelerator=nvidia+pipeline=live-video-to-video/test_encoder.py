@@ -7,12 +7,13 @@ from av import FFmpegError
 
 from emulator.container import Container
 from harness import refuse_to_start
-from my_model.media.choice import try_encoder
+from my_model.runtime.media.codec import try_encoder
+from my_model.runtime.media.nvenc import H264_NVENC
 
 
 def nvenc_works() -> bool:
     try:
-        try_encoder("h264_nvenc")
+        try_encoder(H264_NVENC)
     except (FFmpegError, ValueError):
         return False
     return True

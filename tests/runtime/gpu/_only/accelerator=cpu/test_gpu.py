@@ -9,13 +9,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from emulator.container import Container
 from harness import refuse_to_start
-from my_model.ops import gpu
+from my_model.runtime.ops.gpu import GpuUnavailableError
+from my_model.runtime.ops.no_gpu import NoGpu
 
 FAMILIES = ["byoc_gpu_memory_bytes", "byoc_gpu_memory_total_bytes"]
 
 
 def test_the_families_have_no_samples() -> None:
-    collector = gpu.GpuMemory(on_error=lambda: pytest.fail("there is nothing that could fail"))
+    collector = NoGpu(on_error=lambda: pytest.fail("there is nothing that could fail"))
     registry = CollectorRegistry()
     registry.register(collector)
     asyncio.run(collector.refresh())
@@ -31,8 +32,8 @@ def test_the_server_declares_them(server: Container) -> None:
 
 
 def test_a_required_gpu_stops_the_start(tmp_path: Path) -> None:
-    with pytest.raises(gpu.GpuUnavailableError, match="without GPU support"):
-        gpu.require_gpu()
+    with pytest.raises(GpuUnavailableError, match="without GPU support"):
+        NoGpu.require({})
     code, message = refuse_to_start(tmp_path, BYOC_REQUIRE_GPU="1")
     assert code == 2
     assert "without GPU support" in message

@@ -19,7 +19,8 @@ from structlog.testing import capture_logs
 import standin
 from emulator.container import StartContainer, eventually
 from harness import refuse_to_start
-from my_model.ops import gpu
+from my_model.runtime.ops import nvidia
+from my_model.runtime.ops.gpu import GpuUnavailableError
 from standin import Standin, nvml_threads
 
 library, nvml = standin.library, standin.nvml
@@ -35,11 +36,11 @@ FAILED_MEMORY = f"fail nvmlDeviceGetMemoryInfo %d {A}"
 
 
 class Scraper:
-    """Scrapes a GpuMemory and keeps count of its errors."""
+    """Scrapes an NvidiaGpu and keeps count of its errors."""
 
     def __init__(self, environ: dict[str, str] | None = None, read_seconds: float = 10) -> None:
         self.errors = 0
-        self.gpu = gpu.GpuMemory(
+        self.gpu = nvidia.NvidiaGpu(
             on_error=self._count, environ=environ or {}, read_seconds=read_seconds
         )
         self.registry = CollectorRegistry()
@@ -405,8 +406,8 @@ def test_a_required_gpu_that_is_missing(
     nvml: Standin, lines: list[str], environ: dict[str, str], words: str
 ) -> None:
     nvml(*lines)
-    with pytest.raises(gpu.GpuUnavailableError) as caught:
-        gpu.require_gpu(environ)
+    with pytest.raises(GpuUnavailableError) as caught:
+        nvidia.NvidiaGpu.require(environ)
     assert str(caught.value).startswith("BYOC_REQUIRE_GPU is set, but ")
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -424,24 +425,24 @@ def test_a_required_gpu_that_is_missing(
 )
 def test_a_required_gpu_that_is_there(nvml: Standin, lines: list[str]) -> None:
     nvml(*lines)
-    gpu.require_gpu({})
+    nvidia.NvidiaGpu.require({})
     with pytest.raises(pynvml.NVMLError_Uninitialized):
         pynvml.nvmlShutdown()
 
 
 def test_a_required_gpu_whose_driver_hangs(nvml: Standin) -> None:
     nvml(*ONE_GPU, "hang nvmlInitWithFlags")
-    with pytest.raises(gpu.GpuUnavailableError, match=r"no answer within 0\.1 s"):
-        gpu.require_gpu({}, start_seconds=0.1)
+    with pytest.raises(GpuUnavailableError, match=r"no answer within 0\.1 s"):
+        nvidia.NvidiaGpu.require({}, start_seconds=0.1)
 
 
 SCRIPT = f"""
 import asyncio
-from {gpu.__name__} import *
+from {nvidia.__name__} import *
 
-asyncio.run(GpuMemory(on_error=lambda: print("counted"), read_seconds=0.1).refresh())
+asyncio.run(NvidiaGpu(on_error=lambda: print("counted"), read_seconds=0.1).refresh())
 try:
-    require_gpu(start_seconds=0.1)
+    NvidiaGpu.require({{}}, start_seconds=0.1)
 except GpuUnavailableError as error:
     print(error)
 """

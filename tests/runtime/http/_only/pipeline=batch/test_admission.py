@@ -1,4 +1,4 @@
-"""Who gets in, what is refused at the door, and that a slot is always given back."""
+"""Admission: who is admitted, who is refused, and that a place is always freed."""
 
 import http.client
 import socket
@@ -81,9 +81,9 @@ def test_calls_reach_the_model_one_at_a_time(small: Container, tmp_path: Path) -
     assert size(mark) == 2
 
 
-def test_a_model_that_says_nothing_is_called_by_one_thread(start_server: StartContainer) -> None:
+def test_model_without_max_parallel_is_called_by_one_thread(start_server: StartContainer) -> None:
     with start_server(BYOC_MODEL="chaos:Bare", BYOC_CAPACITY="4") as server:
-        assert [event["lanes"] for event in server.events("model loaded")] == [1]
+        assert [event["slots"] for event in server.events("model loaded")] == [1]
         assert do(server, "anything").json() == "bare"
 
 

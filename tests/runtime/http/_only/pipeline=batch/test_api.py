@@ -20,7 +20,7 @@ def error(answer: Any) -> dict[str, str | None]:
 
 
 @pytest.mark.parametrize("path", ["", "/", "/run", f"/{CAPABILITY}"])
-def test_jobs_are_taken_at_every_door(server: Container, path: str) -> None:
+def test_jobs_are_accepted_at_every_route(server: Container, path: str) -> None:
     answer = server.jobs.post(path, json={"do": "echo", "text": "ä"})
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "application/json"
@@ -74,7 +74,7 @@ def test_an_unknown_route_is_404(server: Container) -> None:
     assert server.jobs.get("/run").status_code == 405
 
 
-def test_openapi_describes_the_doors(server: Container) -> None:
+def test_openapi_describes_the_routes(server: Container) -> None:
     paths = server.jobs.get("/openapi.json").json()["paths"]
     assert {"/", "/run", f"/{CAPABILITY}", "/health"} == set(paths)
 

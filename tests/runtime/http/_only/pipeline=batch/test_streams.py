@@ -10,7 +10,7 @@ import pytest
 from emulator.container import Container, StartContainer, eventually
 from harness import size
 from jobs import do
-from my_model.sse import MAX_LINE_BYTES, events
+from my_model.runtime.sessions.sse import MAX_LINE_BYTES, events
 
 RELAY_LINE_BYTES = 65_535
 

@@ -1,4 +1,4 @@
-"""Who gets in, what is refused at the door, and that a place is always given back."""
+"""Admission: who is admitted, who is refused, and that a place is always freed."""
 
 import http.client
 import socket
@@ -17,7 +17,7 @@ CLIP = bunny(size=(160, 90), frames=10, audio=False)
 LIMIT = 1_048_576
 TOKEN = "a-token-that-nobody-may-see"
 LEGACY = "/live-video-to-video"
-DOORS = [
+ROUTES = [
     ("POST", "/stream/start"),
     ("POST", "/stream/stop"),
     ("POST", "/stream/params"),
@@ -191,7 +191,7 @@ def test_a_caller_who_hangs_up_costs_no_place(small: Container) -> None:
     assert active(small) == 0
 
 
-@pytest.mark.parametrize(("method", "path"), DOORS)
+@pytest.mark.parametrize(("method", "path"), ROUTES)
 @pytest.mark.parametrize("value", ["", TOKEN, f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer ä"])
 def test_a_wrong_token_is_401(small: Container, method: str, path: str, value: str) -> None:
     before = small.errors("auth")
@@ -217,7 +217,7 @@ def test_a_wrong_token_stops_nothing(small: Container, callers: list[Caller]) ->
 
 def test_nothing_but_a_wrong_token_is_401(small: Container) -> None:
     """Orchestrators drop the capability on a 401."""
-    answers = [small.jobs.request(method, path) for method, path in DOORS]
+    answers = [small.jobs.request(method, path) for method, path in ROUTES]
     answers += [small.jobs.post("/nothing"), small.jobs.get("/stream/start")]
     answers.append(small.jobs.get("/health", headers={"Authorization": ""}))
     assert 401 not in {answer.status_code for answer in answers}

@@ -243,13 +243,13 @@ def test_unknown_routes_and_methods(server: Container, method: str, path: str, s
     assert server.errors("bad_request") == before + 1
 
 
-def test_openapi_describes_the_doors(server: Container) -> None:
+def test_openapi_describes_the_routes(server: Container) -> None:
     paths = server.jobs.get("/openapi.json").json()["paths"]
-    doors = ("start", "stop", "params", "status")
-    assert set(paths) == {"/health", LEGACY, *(f"/stream/{door}" for door in doors)}
+    routes = ("start", "stop", "params", "status")
+    assert set(paths) == {"/health", LEGACY, *(f"/stream/{route}" for route in routes)}
 
 
-def test_the_legacy_door_is_start(caller: Caller) -> None:
+def test_legacy_route_starts_a_stream(caller: Caller) -> None:
     """A legacy worker has no data channel and no stop: the end of the input is the end."""
     names = {"gateway_request_id": caller.id, "manifest_id": "m", "model_id": "", "stream_id": "s"}
     urls = {key: url for key, url in caller.urls.items() if key != "data_url"}
@@ -270,7 +270,7 @@ def test_the_legacy_door_is_start(caller: Caller) -> None:
         (b'{"subscribe_url": "http://a/b", "publish_url": null}', "publish_url"),
     ],
 )
-def test_the_legacy_door_has_errors_of_its_own(server: Container, body: bytes, field: str) -> None:
+def test_legacy_route_has_errors_of_its_own(server: Container, body: bytes, field: str) -> None:
     answer = server.jobs.post(LEGACY, content=body)
     assert answer.status_code == 422
     assert answer.headers["Content-Type"] == "application/json"
@@ -279,7 +279,7 @@ def test_the_legacy_door_has_errors_of_its_own(server: Container, body: bytes, f
     assert answer.json()["detail"]["msg"].startswith(f"{field}: ")
 
 
-def test_the_legacy_door_knows_four_statuses(server: Container, caller: Caller) -> None:
+def test_legacy_route_answers_only_four_statuses(server: Container, caller: Caller) -> None:
     """Any other is taken for success."""
     caller.begin()
     again = {**caller.urls, "gateway_request_id": caller.id}

@@ -233,7 +233,7 @@ def test_the_next_signal_ends_a_drain_and_one_more_cuts(
 LARGE = {"do": "bytes", "size": 20_000_000}
 EVENTS = {"do": "stream", "values": 300 * [60_000 * "x"]}
 # As what the kernel has no room for when the session ends, whatever its room is.
-IN_ONE_PIECE = with_constants("batch", PIECE_BYTES=2**30)
+IN_ONE_PIECE = with_constants("runtime.sessions.batch", PIECE_BYTES=2**30)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_who_does_not_read_is_cut_at_the_deadline(
             caller.read()
 
 
-def test_who_does_not_read_on_loses_the_session(start_server: StartContainer) -> None:
+def test_caller_that_stops_reading_loses_the_session(start_server: StartContainer) -> None:
     with start_server(BYOC_SEND_TIMEOUT_SECONDS="0.2") as server:
         caller = SlowReader(server, **LARGE)
         eventually(lambda: server.errors("timeout") == 1, "given up")

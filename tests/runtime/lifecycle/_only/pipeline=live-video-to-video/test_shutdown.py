@@ -42,7 +42,10 @@ def freed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(tmp_path_factory: pytest.TempPathFactory, freed: Path) -> Iterator[Container]:
     """That events are not taken any more is noticed with the next one."""
     environment = PATIENT | {"CHAOS_FREED": str(freed)}
-    folder, quick = tmp_path_factory.mktemp("ends"), with_constants("live", HEARTBEAT_SECONDS=1)
+    folder, quick = (
+        tmp_path_factory.mktemp("ends"),
+        with_constants("runtime.sessions.live", HEARTBEAT_SECONDS=1),
+    )
     with run_server(folder, ready=True, arguments=quick, **environment) as server:
         yield server
 
@@ -166,7 +169,7 @@ def test_the_second_sigterm_is_the_deadline(
 ) -> None:
     """Even when only the model's process is still there."""
     settings = {"BYOC_JOB_TIMEOUT_SECONDS": "600", "BYOC_SHUTDOWN_GRACE_SECONDS": "600"}
-    quick = with_constants("live", FLUSH_SECONDS=1)
+    quick = with_constants("runtime.sessions.live", FLUSH_SECONDS=1)
     with (
         start_server(arguments=quick, **PATIENT, **settings) as server,
         Caller(server, trickle, "twice") as caller,

@@ -59,7 +59,9 @@ def assert_last(orchestrator: OrchestratorServer, told: int) -> None:
     assert [(it.path, it.body) for it in words(orchestrator)[told:]] == [(UNREGISTER, CAPABILITY)]
 
 
-def test_streams_go_on_within_reach(tmp_path: Path, orchestrator: OrchestratorServer) -> None:
+def test_parameters_and_stops_reach_streams_during_a_drain(
+    tmp_path: Path, orchestrator: OrchestratorServer
+) -> None:
     """1. Two streams. 2. Drain: the orchestrator is told once that there is no room, and nothing
     more until the end, whatever happens. 3. Parameters and stops arrive, and what is sent comes
     out. 4. There is no room when one has ended, and the name is taken back after the last one.

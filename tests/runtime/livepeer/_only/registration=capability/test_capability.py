@@ -16,7 +16,7 @@ from aiohttp import web
 from announced import SECRET, attempts, run_announced, wait_confirmed
 from emulator.container import DEADLINE_SECONDS, Container, eventually
 from harness import CAPABILITY, ROOT, size
-from my_model.capability import derive_token
+from my_model.runtime.livepeer.capability import derive_token
 from orchestrator.server import OrchestratorServer, run_orchestrator
 from registrations import (
     PAUSE_SECONDS,
@@ -54,7 +54,7 @@ def server(
         yield server
 
 
-def test_everything_is_told(tmp_path: Path) -> None:
+def test_registration_reports_all_fields(tmp_path: Path) -> None:
     """The secret comes without `Bearer`, and what is taken back is a bare name (contract §1)."""
     secrets: list[str] = []
     texts: list[str] = []
@@ -91,7 +91,7 @@ def test_everything_is_told(tmp_path: Path) -> None:
     assert set(secrets) == {SECRET}
 
 
-def test_nothing_is_told_before_the_model_is_loaded(tmp_path: Path) -> None:
+def test_it_registers_only_after_the_model_has_loaded(tmp_path: Path) -> None:
     release = tmp_path / "release"
     load = {"CHAOS_LOAD": "wait_for_file", "CHAOS_FILE": str(release)}
     settings: dict[str, Any] = load | {"CHAOS_MARK": str(tmp_path / "mark")}
@@ -150,7 +150,7 @@ def test_the_orchestrator_is_told_at_once(
     eventually(lambda: available(orchestrator) == 4, "registered again")
 
 
-def test_a_flood_of_wrong_calls_does_not_make_it_talk_without_a_pause(
+def test_many_wrong_calls_do_not_cause_a_registration_each(
     server: Container, orchestrator: OrchestratorServer
 ) -> None:
     before = len(registrations(orchestrator))
@@ -200,7 +200,7 @@ def test_a_container_without_orchestrator_and_token_is_open(tmp_path: Path) -> N
     """It says so; a set token is asked for."""
     with run_announced(tmp_path, "") as server:
         assert server.jobs.post(job_route(server)).status_code != 401
-        assert len(server.events("serving unannounced: BYOC_ORCHESTRATOR_URL is not set")) == 1
+        assert len(server.events("serving unregistered: BYOC_ORCHESTRATOR_URL is not set")) == 1
         assert server.metric("byoc_registered") == 0
         assert attempts(server, "ok") == 0
         assert server.stop() == 0

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from announced import SECRET
-from harness import refuse_to_start
-from my_model.settings import SettingsError, read_settings
+from harness import read, refuse_to_start
+from my_model.runtime.livepeer.capability_settings import CapabilitySettings
+from my_model.runtime.livepeer.settings import OrchestratorSettings
+from my_model.runtime.settings import SettingsError
 
 URL = "https://orchestrator:8935"
 ANNOUNCED = {
@@ -54,7 +56,7 @@ def test_a_wrong_value_is_named_with_its_rule(
 ) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(SettingsError) as refusal:
-        read_settings()
+        read()
     assert f"{variable}={value!r}" in str(refusal.value)
     assert rule in str(refusal.value)
 
@@ -80,10 +82,10 @@ def test_a_price_is_nothing_or_a_wei_at_least(
     monkeypatch.setenv("BYOC_PRICE_SCALING", str(scaling))
     monkeypatch.setenv("BYOC_PRICE_CURRENCY", currency)
     if accepted:
-        assert read_settings().price_scaling == scaling
+        assert read()[CapabilitySettings].price_scaling == scaling
         return
     with pytest.raises(SettingsError, match=r"BYOC_PRICE_SCALING=.*less than 1 wei"):
-        read_settings()
+        read()
 
 
 @pytest.mark.parametrize("secret", ["hid\nden", "hidden\xe4", " hidden", "hidden\t"])
@@ -92,7 +94,7 @@ def test_a_secret_that_no_header_can_carry_is_refused_without_showing_it(
 ) -> None:
     monkeypatch.setenv("BYOC_ORCHESTRATOR_SECRET", secret)
     with pytest.raises(SettingsError) as refusal:
-        read_settings()
+        read()
     assert str(refusal.value).startswith("BYOC_ORCHESTRATOR_SECRET=...: ")
     assert "hid" not in str(refusal.value)
 
@@ -102,7 +104,7 @@ def test_what_an_orchestrator_needs_to_know_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
 ) -> None:
     monkeypatch.delenv("BYOC_ORCHESTRATOR_URL")
-    assert read_settings().orchestrator_url is None
+    assert read()[OrchestratorSettings].orchestrator_url is None
     code, words = refuse_to_start(tmp_path, **ANNOUNCED | {variable: ""})
     assert code == 2
     assert words.count("\n") == 1
@@ -116,6 +118,6 @@ def test_the_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_pa
     file.write_text(f"{SECRET}\n")
     monkeypatch.delenv("BYOC_ORCHESTRATOR_SECRET")
     monkeypatch.setenv("BYOC_ORCHESTRATOR_SECRET_FILE", str(file))
-    secret = read_settings().orchestrator_secret
+    secret = read()[OrchestratorSettings].orchestrator_secret
     assert secret is not None
     assert secret.get_secret_value() == SECRET

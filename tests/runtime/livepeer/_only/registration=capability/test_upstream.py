@@ -104,7 +104,9 @@ def provoke(
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_serving_goes_on(server: Container, orchestrator: OrchestratorServer, name: str) -> None:
+def test_faults_of_the_orchestrator_do_not_disturb_sessions(
+    server: Container, orchestrator: OrchestratorServer, name: str
+) -> None:
     """Counted by outcome, told once, and healed by itself."""
     provoke(server, orchestrator, *FAULTS[name])
 

@@ -152,7 +152,7 @@ def test_an_orchestrator_that_does_not_answer_does_not_hold_up_the_end(
         assert [event["in_time"] for event in server.events("stopped")] == [True]
 
 
-def test_news_is_told_at_once_but_not_every_time(
+def test_changes_are_reported_at_once_but_not_each_one(
     orchestrator: OrchestratorServer, tmp_path: Path
 ) -> None:
     """Callers that hang up are news: their slots may have leaked."""

@@ -24,7 +24,7 @@ PATIENT: dict[str, Any] = {"BYOC_CAPACITY": "4", "BYOC_MAX_LATENCY_SECONDS": "20
 SELDOM = {"heartbeat_seconds": 600, "ttl_seconds": 3600}
 OFTEN = {"heartbeat_seconds": 0.5, "ttl_seconds": 20}
 LEGACY = "/live-video-to-video"
-DOORS = [
+ROUTES = [
     ("POST", "/stream/start"),
     ("POST", "/stream/stop"),
     ("POST", "/stream/params"),
@@ -35,8 +35,8 @@ ABANDONED_SECONDS = 1
 # A container that does not wait for a minute until it takes a session for abandoned.
 HASTY = f"""
 import runpy
-import {PACKAGE}.orchestrator
-{PACKAGE}.orchestrator.ABANDONED_SECONDS = {ABANDONED_SECONDS}
+import {PACKAGE}.runtime.livepeer.persistent_runner
+{PACKAGE}.runtime.livepeer.persistent_runner.ABANDONED_SECONDS = {ABANDONED_SECONDS}
 runpy.run_module({PACKAGE!r}, run_name="__main__")
 """
 
@@ -71,9 +71,9 @@ def often(server: Container, port: int) -> Iterator[OrchestratorServer]:
         yield orchestrator
 
 
-def ask_as(server: Container, session: str, door: tuple[str, str] = DOORS[3]) -> httpx.Response:
+def ask_as(server: Container, session: str, route: tuple[str, str] = ROUTES[3]) -> httpx.Response:
     headers = {"Livepeer-Session-Id": session} if session else {"X-Stream-Id": "nobody"}
-    return server.jobs.request(*door, headers=headers)
+    return server.jobs.request(*route, headers=headers)
 
 
 def silence(monkeypatch: pytest.MonkeyPatch, orchestrator: OrchestratorServer) -> Runner:
@@ -99,10 +99,10 @@ def play(server: Container, orchestrator: OrchestratorServer) -> None:
 def test_who_has_no_session_is_403(
     server: Container, often: OrchestratorServer, session: str
 ) -> None:
-    """At every door; however many ask, the orchestrator is not flooded."""
+    """On every route; however many ask, the orchestrator is not flooded."""
     before, counted = len(heartbeats(often)), server.errors("auth")
     asking: list[Future[httpx.Response]] = [
-        server.pool.submit(ask_as, server, session, door) for door in 4 * DOORS
+        server.pool.submit(ask_as, server, session, route) for route in 4 * ROUTES
     ]
     for request in asking:
         answer = request.result()
@@ -130,7 +130,7 @@ def test_the_channel_tells_of_sessions(server: Container, seldom: OrchestratorSe
         play(server, seldom)
 
 
-def test_who_is_faster_than_the_channel_is_let_in(
+def test_caller_that_is_faster_than_the_channel_is_admitted(
     server: Container, seldom: OrchestratorServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The container asks."""

@@ -135,7 +135,7 @@ def test_who_is_forgotten_while_it_drains_does_not_come_back(
     assert not runners(orchestrator)
 
 
-def test_that_nothing_is_left_to_withdraw_is_no_failure(
+def test_unregistering_what_is_already_gone_is_no_failure(
     server: Container, orchestrator: OrchestratorServer
 ) -> None:
     with Guest(server, orchestrator) as guest:

@@ -49,7 +49,9 @@ def after(orchestrator: OrchestratorServer, status: int) -> int:
     return eventually(answers, f"an answer after {status}")[0]
 
 
-def test_everything_is_told(server: Container, orchestrator: OrchestratorServer) -> None:
+def test_registration_reports_all_fields(
+    server: Container, orchestrator: OrchestratorServer
+) -> None:
     registered(orchestrator)
     eventually(lambda: len(accepted(orchestrator)) >= 3, "heartbeats")
     first, *others = (call.body for call in accepted(orchestrator))

@@ -9,9 +9,10 @@ from aiohttp import web
 
 from announced import SECRET, attempts, free_port, run_announced, wait_confirmed
 from emulator.container import Container, eventually
-from harness import refuse_to_start, size
+from harness import read, refuse_to_start, size
 from heartbeats import heartbeats, registered
-from my_model.settings import SettingsError, read_settings
+from my_model.runtime.livepeer.settings import OrchestratorSettings
+from my_model.runtime.settings import SettingsError
 from orchestrator.certificate import self_signed
 from orchestrator.server import run_orchestrator
 from work import work_through
@@ -20,7 +21,7 @@ QUICK = {"heartbeat_seconds": 0.5}
 ANY_CERTIFICATE = "any certificate of the orchestrator is accepted"
 
 
-def test_nothing_is_told_before_the_model_is_loaded(tmp_path: Path) -> None:
+def test_it_registers_only_after_the_model_has_loaded(tmp_path: Path) -> None:
     mark, release = tmp_path / "mark", tmp_path / "release"
     loading: dict[str, Any] = {
         "CHAOS_LOAD": "wait_for_file",
@@ -158,7 +159,7 @@ def test_a_wrong_value_is_named_with_its_rule(
     for name, right in (RIGHT | {variable: value}).items():
         monkeypatch.setenv(name, right)
     with pytest.raises(SettingsError) as refusal:
-        read_settings()
+        read()
     words = str(refusal.value)
     assert words.startswith(f"{variable}=" if value else f"{variable} is not set")
     assert rule in words
@@ -169,7 +170,7 @@ def test_a_wrong_value_is_named_with_its_rule(
 def test_addresses_end_where_paths_begin(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, right in RIGHT.items():
         monkeypatch.setenv(name, right)
-    assert read_settings().orchestrator_url == "https://orchestrator:8935"
+    assert read()[OrchestratorSettings].orchestrator_url == "https://orchestrator:8935"
 
 
 def test_wrong_values_end_the_start(tmp_path: Path) -> None:
@@ -181,7 +182,7 @@ def test_wrong_values_end_the_start(tmp_path: Path) -> None:
     assert wrong["BYOC_ORCHESTRATOR_SECRET"] not in words
 
 
-def test_without_an_orchestrator_it_serves_unannounced(server: Container) -> None:
-    (event,) = server.events("serving unannounced: BYOC_ORCHESTRATOR_URL is not set")
+def test_without_an_orchestrator_it_serves_unregistered(server: Container) -> None:
+    (event,) = server.events("serving unregistered: BYOC_ORCHESTRATOR_URL is not set")
     assert event["level"] == "info"
     assert server.metric("byoc_registered") == 0

@@ -85,7 +85,9 @@ REPLIES: dict[str, tuple[Reply, str]] = {
 
 
 @pytest.mark.parametrize("name", REPLIES)
-def test_serving_goes_on(server: Container, orchestrator: OrchestratorServer, name: str) -> None:
+def test_faults_of_the_orchestrator_do_not_disturb_sessions(
+    server: Container, orchestrator: OrchestratorServer, name: str
+) -> None:
     """Counted by outcome, told once; and all is well when the orchestrator is."""
     reply, outcome = REPLIES[name]
     wait_confirmed(server)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from configured import QUICK, RUNNERS, configure, discovered, entry, gone
 from emulator.container import PACKAGE, Container, StartContainer, eventually
-from harness import APP, MODE
-from my_model.orchestrator import POLLED_SECONDS
-from my_model.settings import Settings
+from harness import APP, MODE, read
+from my_model.runtime.livepeer.static import POLLED_SECONDS
+from my_model.runtime.settings import ContainerSettings
 from orchestrator.server import run_orchestrator
 
 TOKEN = "a-token-of-ones-own-that-nobody-may-see"
@@ -27,7 +27,7 @@ def test_the_file_is_accepted(start_server: StartContainer) -> None:
         (found,) = discovered(orchestrator)
         assert (found["app"], found["mode"]) == (APP, MODE)
         assert found["capacity"] == known["capacity"] == server.metric("byoc_capacity")
-    settings = Settings()
+    settings = read()[ContainerSettings]
     host = known["runner_url"].removesuffix(f":{settings.port}")
     assert host == "http://my-model"
     assert known["health_url"] == f"{host}:{settings.ops_port}/health"
@@ -49,7 +49,7 @@ def test_nobody_is_sent_before_the_model_is_loaded(
         eventually(lambda: discovered(orchestrator), "ready at the next poll")
 
 
-def test_who_stops_is_found_out_by_a_poll(start_server: StartContainer) -> None:
+def test_stopped_runner_fails_a_poll(start_server: StartContainer) -> None:
     with run_orchestrator(**QUICK) as orchestrator, start_server() as server:
         configure(orchestrator, entry(server))
         assert discovered(orchestrator)
@@ -57,7 +57,7 @@ def test_who_stops_is_found_out_by_a_poll(start_server: StartContainer) -> None:
         gone(orchestrator)
 
 
-def test_who_drains_stays_for_a_poll(start_server: StartContainer) -> None:
+def test_draining_container_waits_for_a_poll(start_server: StartContainer) -> None:
     """Of an orchestrator: the check of the container's own health is none."""
     with start_server(BYOC_DRAIN_SECONDS="60") as server:
         assert server.ops.get("/health").status_code == 200
@@ -72,11 +72,11 @@ def test_who_drains_stays_for_a_poll(start_server: StartContainer) -> None:
 def healthy(server: Container) -> bool:
     """As a health check finds it."""
     environment = os.environ | {"BYOC_OPS_PORT": str(server.ops.base_url.port)}
-    command = [sys.executable, "-m", f"{PACKAGE}.ops.probe", "/health"]
+    command = [sys.executable, "-m", f"{PACKAGE}.runtime.ops.probe", "/health"]
     return subprocess.call(command, env=environment) == 0
 
 
-def test_who_has_never_been_polled_does_not_stay(start_server: StartContainer) -> None:
+def test_container_that_was_never_polled_does_not_wait(start_server: StartContainer) -> None:
     with start_server(ready=False, BYOC_DRAIN_SECONDS="60") as server:
         eventually(lambda: healthy(server), "healthy")
         assert server.stop() == 0

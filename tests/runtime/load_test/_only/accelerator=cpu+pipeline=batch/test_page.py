@@ -171,7 +171,8 @@ def test_a_long_timeline_is_thinned_to_its_worst() -> None:
 
 def test_definitions_are_those_of_the_schema() -> None:
     html = render(by_memory())
-    assert re.search(r"worst_share</strong> </dt>\s*<dd>The lowest of all: what counts.</dd>", html)
+    words = "The lowest of all shares, which is judged."
+    assert re.search(rf"worst_share</strong> </dt>\s*<dd>{words}</dd>", html)
 
 
 def test_nothing_is_wider_than_the_window(opened: Page) -> None:

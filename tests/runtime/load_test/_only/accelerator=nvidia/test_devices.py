@@ -82,7 +82,7 @@ def test_an_old_driver_counts_what_it_keeps_as_used(nvml: Standin, code: int) ->
         assert watch.source == "NVML v1"
         assert watch.sizes == (1000, None)
         assert last(watch) == 130
-        assert watch.note.startswith("This driver counts what it keeps for itself as used.")
+        assert watch.note.startswith("This driver counts the memory that it reserves as used.")
 
 
 def test_a_mig_device_is_found_by_its_uuid(nvml: Standin) -> None:
@@ -176,7 +176,7 @@ def test_without_nvml_the_metrics_tell(
         assert watch.device == f"{A}, {B}"
         assert watch.sizes == (2000, None)
         assert watch.used(0, math.inf) == [(0, 200)]
-        assert watch.note == f"GPU memory is what the container's metrics tell, because {words}."
+        assert watch.note == f"GPU memory is read from the container's metrics, because {words}."
 
 
 def test_without_a_gpu_it_is_that_of_the_processes() -> None:
@@ -283,7 +283,7 @@ def test_of_a_container_at_an_address_the_processes_are_not_known(
         nvml(*using({os.getpid(): 500, **dict.fromkeys(others, 500)}))
         go_on(watch)
         assert trouble(watch, begin) == ""
-        assert ("what a neighbour takes counts" in watch.note) == bool(others)
+        assert ("the memory of other processes counts" in watch.note) == bool(others)
 
 
 @pytest.mark.parametrize(
@@ -304,7 +304,7 @@ def test_processes_that_the_driver_does_not_tell(nvml: Standin, lines: list[str]
         nvml(CARD)
         go_on(watch)
         assert trouble(watch, begin) == ""
-        assert "what a neighbour takes counts as the container's" in watch.note
+        assert "the memory of other processes counts as the container's" in watch.note
 
 
 def test_a_container_whose_memory_grows(

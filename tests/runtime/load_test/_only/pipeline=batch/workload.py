@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import memory
-from my_model.engine.interface import Binary, Request
+from my_model.runtime.interface.batch import Binary, Request
 
 # A job takes so long, however fast the machine is, and callers wait for each other: what CAPACITY
 # of them wait is within the limit, what one more would wait is not.

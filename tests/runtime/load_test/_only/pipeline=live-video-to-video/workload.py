@@ -8,7 +8,7 @@ import av
 import numpy as np
 
 import memory
-from my_model.engine.interface import Params, Picture, Session
+from my_model.runtime.interface.live import Params, Picture, Session
 from streaming import pictures
 
 # A frame takes so long, however fast the machine is. At RATE frames a second CAPACITY sessions take

@@ -17,9 +17,10 @@ from emulator.container import DEADLINE_SECONDS, PACKAGE, Container, StartContai
 from emulator.trickle import TrickleServer, run_trickle_server
 from harness import run_server, with_constants
 from hostile import run_hostile_server
-from my_model import live, publisher, voice
-from my_model.publisher import Publisher
-from my_model.trickle import new_client
+from my_model.runtime.livepeer import publisher
+from my_model.runtime.livepeer.publisher import Publisher
+from my_model.runtime.livepeer.trickle import new_client
+from my_model.runtime.sessions import live, outbox
 from streaming import Caller, Clip, bunny, frames, joined, sound, times
 
 SIZE = (160, 90)
@@ -38,11 +39,13 @@ GONE = b"HTTP/1.1 470 Gone\r\nLp-Trickle-Latest: 5\r\nContent-Length: 0\r\n\r\n"
 # A container that keeps its channels alive more often, so that tests need not take minutes.
 LIVELY = f"""
 import runpy
-import {PACKAGE}.live, {PACKAGE}.trickle, {PACKAGE}.voice
-{PACKAGE}.trickle.SILENT_SECONDS = 0.25
-{PACKAGE}.live.KEEP_ALIVE_SECONDS = {PACKAGE}.voice.KEEP_ALIVE_SECONDS = 0.5
-{PACKAGE}.voice.SEGMENT_SECONDS = 0.25
-{PACKAGE}.live.HEARTBEAT_SECONDS = 1
+import {PACKAGE}.runtime.sessions.live, {PACKAGE}.runtime.livepeer.trickle
+import {PACKAGE}.runtime.sessions.outbox
+{PACKAGE}.runtime.livepeer.trickle.SILENT_SECONDS = 0.25
+{PACKAGE}.runtime.sessions.live_input.KEEP_ALIVE_SECONDS = 0.5
+{PACKAGE}.runtime.sessions.outbox.KEEP_ALIVE_SECONDS = 0.5
+{PACKAGE}.runtime.sessions.outbox.SEGMENT_SECONDS = 0.25
+{PACKAGE}.runtime.sessions.live.HEARTBEAT_SECONDS = 1
 runpy.run_module({PACKAGE!r}, run_name="__main__")
 """
 
@@ -50,7 +53,10 @@ runpy.run_module({PACKAGE!r}, run_name="__main__")
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     """That events are not taken any more is noticed with the next one."""
-    folder, quick = tmp_path_factory.mktemp("channels"), with_constants("live", HEARTBEAT_SECONDS=1)
+    folder, quick = (
+        tmp_path_factory.mktemp("channels"),
+        with_constants("runtime.sessions.live", HEARTBEAT_SECONDS=1),
+    )
     with run_server(folder, ready=True, arguments=quick, **PATIENT) as server:
         yield server
 
@@ -73,7 +79,7 @@ async def publishing(url: str, mime_type: str) -> AsyncIterator[Publisher]:
     async with new_client(tls=False) as http:
         ours = Publisher(http, url, mime_type, print)
         yield ours
-        await ours.close()
+        await ours.close_channel()
 
 
 def brightness(picture: Any) -> float:
@@ -92,7 +98,7 @@ def test_every_segment_is_one_event(caller: Caller) -> None:
     assert {"started", "heartbeat", "status", "counted"} <= {it["type"] for it in caller.events()}
 
 
-def test_the_first_words_do_not_wait_for_media(caller: Caller) -> None:
+def test_first_events_do_not_wait_for_media(caller: Caller) -> None:
     caller.begin({"a": 1})
     eventually(lambda: len(caller.events()) >= 3, "three events")
     started, heartbeat, status = caller.events()[:3]
@@ -137,7 +143,7 @@ def test_lines_of_data_come_while_the_stream_runs(caller: Caller) -> None:
 
 def test_idle_channels_are_kept(start_server: StartContainer) -> None:
     """A session without media outlives many sweeps; what its orchestrator keeps up is not ours."""
-    assert voice.KEEP_ALIVE_SECONDS + voice.SEGMENT_SECONDS < IDLE_SECONDS / 2
+    assert outbox.KEEP_ALIVE_SECONDS + outbox.SEGMENT_SECONDS < IDLE_SECONDS / 2
     with (
         run_trickle_server(idle_seconds=SWEPT_SECONDS, sweep_seconds=0.1) as trickle,
         start_server(arguments=["-c", LIVELY]) as server,
@@ -234,17 +240,17 @@ def only_sound(data: bytes) -> bytes:
     return b"".join(one for one in packets if int.from_bytes(one[1:3]) & 0x1FFF != PICTURES_PID)
 
 
-def test_words_too_many_cost_the_oldest_and_are_counted() -> None:
+def test_full_outbox_drops_oldest_and_counts() -> None:
     """A channel that takes nothing fills no memory."""
     lost: list[None] = []
 
     async def say() -> list[str | None]:
-        data = voice.Data(lambda: lost.append(None))
-        for n in range(voice.MAX_WAITING + 10):
+        data = outbox.DataOutbox(lambda: lost.append(None))
+        for n in range(outbox.MAX_WAITING + 10):
             data.put(str(n))
-        return [await data.get() for _ in range(voice.MAX_WAITING)]
+        return [await data.get() for _ in range(outbox.MAX_WAITING)]
 
-    assert asyncio.run(say()) == [str(n) for n in range(10, voice.MAX_WAITING + 10)]
+    assert asyncio.run(say()) == [str(n) for n in range(10, outbox.MAX_WAITING + 10)]
     assert len(lost) == 10
 
 
@@ -252,7 +258,7 @@ def test_lines_of_data_share_a_segment(
     trickle: TrickleServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A line is sent at once, and a new segment is begun only now and then."""
-    monkeypatch.setattr(voice, "SEGMENT_SECONDS", 0.3)
+    monkeypatch.setattr(outbox, "SEGMENT_SECONDS", 0.3)
     url = trickle.create("lines", "application/jsonl")
     channel = trickle.channels["lines"]
 
@@ -261,7 +267,7 @@ def test_lines_of_data_share_a_segment(
         return (bytes(segment.data), segment.closed) if segment else None
 
     async def say() -> None:
-        data = voice.Data(lambda: None)
+        data = outbox.DataOutbox(lambda: None)
         async with publishing(url, "application/jsonl") as ours:
             task = asyncio.create_task(data.publish(ours))
             for line in ("1", "2"):
@@ -279,7 +285,7 @@ def test_lines_of_data_share_a_segment(
 # Control
 
 
-def test_the_last_words_wait_for_a_late_reader(
+def test_last_events_wait_for_a_late_reader(
     trickle: TrickleServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server forgets what it has when the channel is closed."""
@@ -290,7 +296,7 @@ def test_the_last_words_wait_for_a_late_reader(
         async with new_client(tls=False) as http:
             ours = Publisher(http, url, "application/json", print)
             await ours.publish(b"{}")
-            closing = asyncio.create_task(ours.close())
+            closing = asyncio.create_task(ours.close_channel())
             await asyncio.wait([closing], timeout=0.5)
             answer = await asyncio.to_thread(httpx.get, f"{url}/0")
             assert (answer.status_code, answer.content) == (200, b"{}")

@@ -13,8 +13,8 @@ import pytest
 from emulator.container import DEADLINE_SECONDS, Container, StartContainer, eventually
 from emulator.trickle import TrickleServer, run_trickle_server
 from harness import run_server, with_constants
-from my_model.publisher import Publisher
-from my_model.trickle import new_client
+from my_model.runtime.livepeer.publisher import Publisher
+from my_model.runtime.livepeer.trickle import new_client
 from orchestrator.certificate import self_signed
 from streaming import Caller, bunny, frames, joined, times
 from wire import Wire, run_wire
@@ -31,7 +31,7 @@ OUTAGE_SECONDS = 15
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     folder = tmp_path_factory.mktemp("connections")
-    quick = with_constants("trickle", LOST_SECONDS=OUTAGE_SECONDS)
+    quick = with_constants("runtime.livepeer.trickle", LOST_SECONDS=OUTAGE_SECONDS)
     with run_server(folder, ready=True, arguments=quick, **PATIENT) as server:
         yield server
 
@@ -105,7 +105,7 @@ def test_a_segment_that_broke_off_is_closed(trickle: TrickleServer, wire: Wire) 
             assert not await publisher.write(b"2\n")
             assert channel.next_index == 1
             assert await publisher.publish(b"3\n")
-            await publisher.close()
+            await publisher.close_channel()
 
     asyncio.run(publish())
     assert [bytes(segment.data) for segment in channel.segments] == [b"1\n", b"3\n"]
@@ -168,7 +168,7 @@ def test_an_outage_counts_from_its_first_failure(caller: Caller, wire: Wire) -> 
     assert caller.lines()[-1]["frames"] > 4 * RATE
 
 
-def test_words_wait_while_there_is_no_way(caller: Caller, wire: Wire) -> None:
+def test_events_and_data_are_kept_during_an_outage(caller: Caller, wire: Wire) -> None:
     open_through(caller, wire)
     wire.go_down()
     eventually(lambda: wire.refused > 5, "tried again")
@@ -182,11 +182,11 @@ def test_words_wait_while_there_is_no_way(caller: Caller, wire: Wire) -> None:
 
 
 @pytest.mark.parametrize(("gone", "outcome"), [("way", "orchestrator_lost"), ("channels", "")])
-def test_the_end_tells_who_is_gone(
+def test_reason_says_who_closed_the_channels(
     start_server: StartContainer, trickle: TrickleServer, gone: str, outcome: str
 ) -> None:
     """A caller closes the input alone, an orchestrator all that it has made."""
-    quick = with_constants("trickle", LOST_SECONDS=1)
+    quick = with_constants("runtime.livepeer.trickle", LOST_SECONDS=1)
     outcome = outcome or "orchestrator_closed"
     with (
         run_wire(trickle.url) as wire,
@@ -214,7 +214,7 @@ def test_certificates_are_checked_where_some_are_trusted(
         folder.mkdir()
     contexts = {folder: self_signed(folder) for folder in (ours, other)}
     file = (ours if trusted else other) / "certificate.pem"
-    quick = with_constants("trickle", LOST_SECONDS=1)
+    quick = with_constants("runtime.livepeer.trickle", LOST_SECONDS=1)
     tls: ssl.SSLContext = contexts[ours]
     with (
         run_trickle_server(tls=tls) as trickle,

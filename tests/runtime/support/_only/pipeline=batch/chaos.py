@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mischief import Mischief, Order, mark
-from my_model.engine.interface import Binary, Request
+from my_model.runtime.interface.batch import Binary, Request
 
 
 class Chaos(Mischief):

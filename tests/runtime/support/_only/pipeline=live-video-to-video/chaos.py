@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mischief import Mischief, mark
-from my_model.engine.interface import (
+from my_model.runtime.interface.live import (
     InvalidRequestError,
     Params,
     Picture,

@@ -147,19 +147,19 @@ def collect(url: str, chunks: list[tuple[int, bytes]]) -> None:
 
 
 class Caller:
-    """One stream as its orchestrator and its viewer have it; `door` is its way to the container."""
+    """One stream, as its orchestrator and viewer see it; `jobs` is the client of its container."""
 
     def __init__(
         self,
         server: Container,
         trickle: TrickleServer,
         stream_id: str,
-        door: httpx.Client | None = None,
+        jobs: httpx.Client | None = None,
     ) -> None:
         self.id = stream_id
         self.server = server
         self.trickle = trickle
-        self.door = door or server.jobs
+        self.jobs = jobs or server.jobs
         self.urls = {
             key: trickle.create(self.channel(key), mime_type)
             for key, mime_type in MIME_TYPES.items()
@@ -181,7 +181,7 @@ class Caller:
         """POST /stream/start as a BYOC orchestrator does; None removes a key from the body."""
         body = {"gateway_request_id": self.id, "params": params, **self.urls, **changes}
         body = {key: value for key, value in body.items() if value is not None or key == "params"}
-        return self.door.post("/stream/start", json=body, headers={"X-Stream-Id": self.id})
+        return self.jobs.post("/stream/start", json=body, headers={"X-Stream-Id": self.id})
 
     def begin(self, params: Any = None, **changes: Any) -> None:
         """The same where it must succeed."""
@@ -231,7 +231,7 @@ class Caller:
 
     def status(self) -> dict[str, Any]:
         """The session as the container reports it now, empty when it knows none, or not us."""
-        answer = self.door.get("/stream/status")
+        answer = self.jobs.get("/stream/status")
         sessions = answer.json()["sessions"] if answer.is_success else []
         return next((one for one in sessions if one["session_id"] == self.id), {})
 
@@ -258,7 +258,7 @@ class Caller:
         self.close("subscribe_url")
 
     def stop(self, body: bytes = b"stream ended") -> httpx.Response:
-        return self.door.post("/stream/stop", content=body, headers={"X-Stream-Id": self.id})
+        return self.jobs.post("/stream/stop", content=body, headers={"X-Stream-Id": self.id})
 
     def wait_ended(self) -> None:
         """Until the session has said its last words, and the container has forgotten it."""

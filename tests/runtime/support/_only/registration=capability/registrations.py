@@ -92,7 +92,8 @@ def ask(
     **options: Any,
 ) -> httpx.Response:
     """What a caller of the capability gets from the orchestrator."""
-    header = job_header(CAPABILITY, job, seconds, request, parameters)
+    details = {"request": request or {}, "parameters": parameters or {}}
+    header = job_header(CAPABILITY, job, seconds, **details)
     with as_caller() as client:
         return client.post(f"{orchestrator.url}{path}", headers=header, **options)
 

@@ -29,8 +29,8 @@ def elsewhere(server: Container, orchestrator: OrchestratorServer) -> Iterator[C
     url, headers = f"http://127.0.0.1:{server.port}", {"Livepeer-Session-Id": session}
     with (
         run_trickle_server() as trickle,
-        httpx.Client(base_url=url, headers=headers, timeout=DEADLINE_SECONDS) as door,
-        Caller(server, trickle, session, door) as caller,
+        httpx.Client(base_url=url, headers=headers, timeout=DEADLINE_SECONDS) as jobs,
+        Caller(server, trickle, session, jobs) as caller,
     ):
         yield caller
     give_up(orchestrator, session)
@@ -60,7 +60,7 @@ class Guest(Caller):
 
     def start(self, params: Any = None, **changes: Any) -> httpx.Response:
         """The answer names the channels from where the caller stands."""
-        answer = self.door.post("/stream/start", json={"params": params, **changes})
+        answer = self.jobs.post("/stream/start", json={"params": params, **changes})
         if answer.is_success:
             ours = {"publish_url": "subscribe_url", "subscribe_url": "publish_url"}
             told = {ours.get(key, key): url for key, url in answer.json().items()}
@@ -70,8 +70,8 @@ class Guest(Caller):
 
     def leave(self) -> None:
         """Give the session up, at the orchestrator."""
-        assert self.door.post(f"{self.control_url}/stop").status_code == 204
+        assert self.jobs.post(f"{self.control_url}/stop").status_code == 204
 
     def __exit__(self, *_: object) -> None:
         super().__exit__()
-        self.door.close()
+        self.jobs.close()

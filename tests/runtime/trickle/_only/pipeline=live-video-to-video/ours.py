@@ -3,9 +3,9 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
-from my_model.publisher import Publisher
-from my_model.subscriber import MAX_SEGMENT_BYTES, Subscriber
-from my_model.trickle import ChannelClosedError, new_client
+from my_model.runtime.livepeer.publisher import Publisher
+from my_model.runtime.livepeer.subscriber import MAX_SEGMENT_BYTES, Subscriber
+from my_model.runtime.livepeer.trickle import ChannelClosedError, new_client
 
 __all__ = ["ChannelClosedError", "publishing", "segments"]
 
@@ -18,7 +18,7 @@ async def publishing(url: str, mime_type: str = "text/plain") -> AsyncIterator[P
         try:
             yield publisher
         finally:
-            await publisher.close()
+            await publisher.close_channel()
 
 
 async def segments(url: str) -> AsyncGenerator[bytes]:

@@ -79,9 +79,7 @@ def test_sdk_publisher_to_subscriber(tls: bool, certificate: ssl.SSLContext) -> 
         assert "one" not in server.channels
 
 
-def test_sdk_subscriber_that_comes_late_jumps_to_what_is_next(
-    url: str, client: httpx.Client
-) -> None:
+def test_late_sdk_subscriber_jumps_to_the_next_segment(url: str, client: httpx.Client) -> None:
     async def scenario() -> None:
         async with TrickleSubscriber(url, start_seq=0) as subscriber:
             late = asyncio.create_task(read(subscriber))
@@ -294,7 +292,7 @@ def test_ours_to_media_output(url: str) -> None:
     assert run(scenario()) == [frame.time for frame in frames(joined(CLIP))]
 
 
-def test_ours_comes_late_and_jumps_to_what_is_next(
+def test_our_late_subscriber_jumps_to_the_next_segment(
     server: TrickleServer, url: str, client: httpx.Client
 ) -> None:
     async def scenario() -> list[bytes]:
@@ -319,7 +317,7 @@ def test_ours_comes_late_and_jumps_to_what_is_next(
     assert read == sorted(set(read))
 
 
-def test_ours_goes_on_where_another_was_lost(url: str) -> None:
+def test_our_publisher_goes_on_where_another_was_lost(url: str) -> None:
     async def scenario() -> None:
         async with TrickleSubscriber(url, start_seq=0) as subscriber:
             lost_segment = await subscriber.next()
@@ -335,7 +333,7 @@ def test_ours_goes_on_where_another_was_lost(url: str) -> None:
         run(scenario())
 
 
-def test_ours_ends_when_the_sdk_closes_the_channel(url: str) -> None:
+def test_our_publisher_ends_when_the_sdk_closes_the_channel(url: str) -> None:
     async def scenario() -> None:
         async with publishing(url) as publisher:
             assert await publisher.publish(b"x")

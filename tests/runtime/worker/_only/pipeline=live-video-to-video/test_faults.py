@@ -279,7 +279,7 @@ def test_a_long_refusal_is_cut(server: Container, callers: list[Caller]) -> None
     assert server.worker() == pid
 
 
-def test_all_that_may_be_said_is_sent(server: Container, callers: list[Caller]) -> None:
+def test_all_allowed_messages_are_sent(server: Container, callers: list[Caller]) -> None:
     caller, pid = callers[0], server.worker()
     caller.open({"do": "flood", "times": 7})
     send([caller], SHORT_CLIP[:1], speed=10)
