@@ -42,6 +42,14 @@ import my_model.runtime.lifecycle
 parts()
 assert not {"numpy", "my_model.model"} & sys.modules.keys()
 """
+# A required GPU is looked for before the model's process starts, which must not wait for more.
+GPU_IMPORTS = """
+import sys
+from my_model.__main__ import gpu
+import my_model.runtime.serve
+gpu()
+assert not {"aiohttp", "av", "fastapi", "uvicorn"} & sys.modules.keys()
+"""
 WORKER_IMPORTS = """
 import sys
 import my_model.runtime.worker.__main__
@@ -97,7 +105,9 @@ def test_all_variants_together_can_be_imported(whole: tuple[Path, dict[str, str]
     run(["uv", "run", "python", "-W", "error", "-c", IMPORT_ALL], root, given)
 
 
-@pytest.mark.parametrize("code", [MAIN_IMPORTS, WORKER_IMPORTS], ids=["main", "worker"])
+@pytest.mark.parametrize(
+    "code", [MAIN_IMPORTS, GPU_IMPORTS, WORKER_IMPORTS], ids=["main", "gpu", "worker"]
+)
 def test_process_imports_what_it_needs(code: str, whole: tuple[Path, dict[str, str]]) -> None:
     root, given = whole
     run(["uv", "run", "python", "-c", code], root, given)

@@ -12,6 +12,7 @@ from .runtime.signals import exit_at_once
 
 if TYPE_CHECKING:
     from .runtime.container import Parts
+    from .runtime.ops.gpu import Gpu
     from .runtime.settings import SettingsGroup
 
 DISTRIBUTION = "<<cookiecutter.project_slug>>"
@@ -34,7 +35,7 @@ def main() -> int:
 
     if "--settings" in sys.argv:
         return print_settings(settings(), DEFAULTS)
-    return serve(DISTRIBUTION, settings(), DEFAULTS, EXECUTOR, parts)
+    return serve(DISTRIBUTION, settings(), DEFAULTS, EXECUTOR, gpu, parts)
 
 
 def settings() -> "tuple[type[SettingsGroup], ...]":
@@ -48,16 +49,25 @@ def settings() -> "tuple[type[SettingsGroup], ...]":
     return <<cookiecutter.__settings>>
 
 
+def gpu() -> "type[Gpu]":
+    """What the container knows of its GPUs; imported first where one is required."""
+    from .runtime.ops.<<cookiecutter.__gpu.split()[0]>> import <<cookiecutter.__gpu.split()[1]>>
+
+    return <<cookiecutter.__gpu.split()[1]>>
+
+
 def parts() -> "Parts":
     """What the container is made of; imported while the model's process starts."""
     from .runtime.api.<<cookiecutter.__service.split()[0]>> import <<cookiecutter.__service.split()[1]>>
     from .runtime.container import Parts
-    from .runtime.livepeer.<<cookiecutter.__registrar.split()[0]>> import <<cookiecutter.__registrar.split()[1]>>
     #% if cookiecutter.pipeline == "live-video-to-video"
+    from .runtime.livepeer.<<cookiecutter.__registrar.split()[0]>> import <<cookiecutter.__registrar.split()[1]>>
     from .runtime.media.<<cookiecutter.__encoders.split()[0]>> import <<cookiecutter.__encoders.split()[1]>>
-    #% endif
-    from .runtime.ops.<<cookiecutter.__gpu.split()[0]>> import <<cookiecutter.__gpu.split()[1]>>
 
+    #% else
+    from .runtime.livepeer.<<cookiecutter.__registrar.split()[0]>> import <<cookiecutter.__registrar.split()[1]>>
+
+    #% endif
     return Parts(<<cookiecutter.__parts>>)
 
 

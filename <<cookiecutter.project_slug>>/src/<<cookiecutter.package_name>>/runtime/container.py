@@ -16,7 +16,6 @@ class Parts(NamedTuple):
 
     service: Callable[[ServiceContext], Service]
     registrar: Callable[[RegistrarContext], Registrar]
-    gpu: type[Gpu]
 
 
 class Container(NamedTuple):
@@ -28,6 +27,7 @@ class Container(NamedTuple):
 
     distribution: str
     settings: Settings
+    gpu: type[Gpu]
     parts: Parts
     jobs: socket.socket
     ops: socket.socket

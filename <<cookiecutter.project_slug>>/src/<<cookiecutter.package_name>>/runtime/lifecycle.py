@@ -56,7 +56,7 @@ class Lifecycle:
         self._jobs = container.jobs
         self._health = Health()
         metrics = Metrics(container.distribution, self._settings.capacity)
-        gpu = parts.gpu(partial(metrics.count_error, "nvml"))
+        gpu = container.gpu(partial(metrics.count_error, "nvml"))
         metrics.registry.register(gpu)
         self._registrar = parts.registrar(
             RegistrarContext(

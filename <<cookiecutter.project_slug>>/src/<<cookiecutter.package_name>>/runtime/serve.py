@@ -21,6 +21,7 @@ from .worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
     from .container import Parts
+    from .ops.gpu import Gpu
 
 BACKLOG = 2048
 # Of every container, beside those of its parts.
@@ -40,6 +41,7 @@ def serve(
     settings: Kinds,
     defaults: Mapping[str, str],
     executor: str,
+    gpu: "Callable[[], type[Gpu]]",
     parts: "Callable[[], Parts]",
 ) -> int:
     """Serve until a signal; return the exit code of the process.
@@ -47,11 +49,12 @@ def serve(
     `distribution` is the name under which the container's package is installed. `settings` are
     those of the parts, and `defaults` hold for variables that the environment does not set.
     `executor` names the class that calls the model in its process, as `module:Class`. `parts` is
-    called after that process has been started, because what it imports takes time as well.
+    called after that process has been started, because what it imports takes time as well; `gpu`
+    is called before, where a GPU is required.
     """
     kinds = all_settings(settings)
     try:
-        return start(distribution, kinds, defaults, executor, parts)
+        return start(distribution, kinds, defaults, executor, gpu, parts)
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
@@ -67,12 +70,13 @@ def start(
     kinds: Kinds,
     defaults: Mapping[str, str],
     executor: str,
+    gpu: "Callable[[], type[Gpu]]",
     parts: "Callable[[], Parts]",
 ) -> int:
     """Raises SettingsError when a setting is wrong, a port is taken, or a GPU is missing."""
     settings = read_settings(kinds, defaults)
     if settings[GpuSettings].require_gpu:
-        parts().gpu.require(os.environ)
+        gpu().require(os.environ)
     own = settings[ContainerSettings]
     with (
         listen(own.host, own.port, "BYOC_PORT") as jobs,
@@ -86,7 +90,7 @@ def start(
             from .container import Container
             from .lifecycle import run
 
-            container = Container(distribution, settings, parts(), jobs, ops, child, spawn)
+            container = Container(distribution, settings, gpu(), parts(), jobs, ops, child, spawn)
             gc.freeze()
             gc.enable()
             return run(container, unknown_variables(kinds))
