@@ -39,9 +39,9 @@ GONE = b"HTTP/1.1 470 Gone\r\nLp-Trickle-Latest: 5\r\nContent-Length: 0\r\n\r\n"
 # A container that keeps its channels alive more often, so that tests need not take minutes.
 LIVELY = f"""
 import runpy
-import {PACKAGE}.runtime.sessions.live, {PACKAGE}.runtime.livepeer.trickle
+import {PACKAGE}.runtime.sessions.live, {PACKAGE}.runtime.livepeer.subscriber
 import {PACKAGE}.runtime.sessions.outbox
-{PACKAGE}.runtime.livepeer.trickle.SILENT_SECONDS = 0.25
+{PACKAGE}.runtime.livepeer.subscriber.SILENT_SECONDS = 0.25
 {PACKAGE}.runtime.sessions.live_input.KEEP_ALIVE_SECONDS = 0.5
 {PACKAGE}.runtime.sessions.outbox.KEEP_ALIVE_SECONDS = 0.5
 {PACKAGE}.runtime.sessions.outbox.SEGMENT_SECONDS = 0.25

@@ -7,8 +7,17 @@ from contextlib import suppress
 
 import aiohttp
 
-from .trickle import ASK_SECONDS, FAILURES, RETRY_SECONDS, Outage, header_number
+from .trickle import (
+    ASK_SECONDS,
+    CONNECT_SECONDS,
+    FAILURES,
+    RETRY_SECONDS,
+    Outage,
+    header_number,
+)
 
+# A reader that gets no byte for so long asks again, as orchestrators do (trickle_subscriber.go).
+SILENT_SECONDS = 20
 MAX_SEGMENT_BYTES = 64 * 1024 * 1024
 CURRENT = -2
 NO_SUCH_SEGMENT = 470
@@ -51,9 +60,12 @@ class Subscriber:
 
     async def request(self, index: int) -> aiohttp.ClientResponse:
         """The server's response to a request for this segment. Raises ChannelLostError."""
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENT_SECONDS
+        )
         while True:
             try:
-                response = await self._http.get(f"{self._url}/{index}")
+                response = await self._http.get(f"{self._url}/{index}", timeout=timeout)
                 if response.status in (200, 404, NO_SUCH_SEGMENT):
                     self._outage.end()
                     return response

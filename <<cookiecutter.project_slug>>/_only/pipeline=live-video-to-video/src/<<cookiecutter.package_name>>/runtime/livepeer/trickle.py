@@ -14,8 +14,6 @@ from .tls import Tls
 LOST_SECONDS = 30
 RETRY_SECONDS = 0.5
 CONNECT_SECONDS = 10
-# A reader that gets no byte for so long asks again, as orchestrators do (trickle_subscriber.go).
-SILENT_SECONDS = 20
 # For responses that the server gives by itself, without waiting for a writer or a reader.
 ASK_SECONDS = 2
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError)
@@ -52,12 +50,10 @@ class Outage:
 
 
 def new_client(tls: Tls) -> aiohttp.ClientSession:
-    """For channels; requests that need only the server have shorter time limits of their own."""
+    """For channels; how long a response may take is up to each request."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=tls, limit=0),
-        timeout=aiohttp.ClientTimeout(
-            total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENT_SECONDS
-        ),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
         cookie_jar=aiohttp.DummyCookieJar(),
     )
 
