@@ -42,7 +42,7 @@ COMMANDS = {
     "static": RUNNERS | {"liveRunnerConfig": "/config/runners.json"},
     "capability": OFFCHAIN | {"serviceAddr": "orchestrator:8935"},
 }
-ANNOUNCED = {
+REGISTRATION = {
     "BYOC_CONTAINER_URL": "http://my-model:8000",
     "BYOC_ORCHESTRATOR_SECRET_FILE": "/run/secrets/orchestrator_secret",
     "BYOC_ORCHESTRATOR_URL": "https://orchestrator:8935",
@@ -198,14 +198,14 @@ def test_flags_and_the_version_exist(files: list[Path]) -> None:
                 assert set(flags(service)) <= FLAGS, f"{path}: {name}"
 
 
-def test_container_is_announced_unless_the_operator_does_it(
+def test_container_registers_itself_unless_the_operator_does_it(
     repositories: list[Repository],
 ) -> None:
     for repository in repositories:
         container, _ = services(repository)
-        told = {name: container["environment"].get(name) for name in ANNOUNCED}
+        told = {name: container["environment"].get(name) for name in REGISTRATION}
         static = repository.answers["registration"] == "static"
-        assert told == (dict.fromkeys(ANNOUNCED) if static else ANNOUNCED)
+        assert told == (dict.fromkeys(REGISTRATION) if static else ANNOUNCED)
         assert container.get("secrets", []) == ([] if static else ["orchestrator_secret"])
 
 

@@ -41,7 +41,7 @@ def one_more(container: Container) -> httpx.Response:
 
 @contextmanager
 def silent_caller(container: Container) -> Iterator[None]:
-    """A caller that announces a body and does not send it."""
+    """A caller that declares a body and does not send it."""
     with closing(HTTPConnection("127.0.0.1", container.port)) as connection:
         connection.putrequest("POST", "/run")
         for name, value in container.jobs.headers.items():

@@ -97,7 +97,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def is_refused(answer: httpx.Response, status: int, message: str) -> bool:
-    """As upstream words it: plain text, and a newline."""
+    """In the words of go-livepeer: plain text, and a newline."""
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     return (answer.status_code, answer.text) == (status, f"{message}\n")

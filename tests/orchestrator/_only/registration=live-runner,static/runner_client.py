@@ -13,7 +13,7 @@ PUBLIC = "https://public.invalid"
 
 
 class Client(httpx.Client):
-    """Somebody who trusts any certificate; `announce` is a container's first heartbeat."""
+    """Somebody who trusts any certificate; `register` is a container's first heartbeat."""
 
     def __init__(self, orchestrator: OrchestratorServer) -> None:
         super().__init__(verify=False, base_url=orchestrator.url, timeout=DEADLINE_SECONDS)
@@ -23,7 +23,7 @@ class Client(httpx.Client):
         headers = {"Authorization": secret}
         return self.post("/runners/heartbeat", json=body, headers=headers)
 
-    def announce(self, **fields: Any) -> dict[str, Any]:
+    def register(self, **fields: Any) -> dict[str, Any]:
         answer = self.heartbeat(**fields)
         assert answer.status_code == 200, answer.text
         told: dict[str, Any] = answer.json()
@@ -42,7 +42,7 @@ class Client(httpx.Client):
 
 
 def is_refused(answer: httpx.Response, status: int, message: str) -> bool:
-    """As upstream words it: plain text, and a newline."""
+    """In the words of go-livepeer: plain text, and a newline."""
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     return (answer.status_code, answer.text) == (status, f"{message}\n")

@@ -60,7 +60,7 @@ def test_a_call_reaches_the_container_as_it_is(
     container.answer = lambda handler: handler.send(
         418, b"gzip!", Content_Encoding="x", Content_Type="image/png", Keep_Alive="timeout=1"
     )
-    told = client.announce(runner_url=f"{container.url}/base/")
+    told = client.register(runner_url=f"{container.url}/base/")
     session = client.reserve(told["runner_id"])
     assert session["app_url"] == (
         f"{PUBLIC}/apps/{told['runner_id']}/session/{session['session_id']}/app"
@@ -99,7 +99,7 @@ def test_a_call_reaches_the_container_as_it_is(
     )
 
 
-# What upstream's proxyLiveRunner asked for, behind the base path /base/.
+# What go-livepeer's proxyLiveRunner asked for, behind the base path /base/.
 @pytest.mark.parametrize(
     ("asked", "received"),
     [
@@ -121,7 +121,7 @@ def test_a_call_reaches_the_container_as_it_is(
 def test_paths_are_cleaned_and_escaped_twice(
     asked: str, received: str, client: Client, container: Callee
 ) -> None:
-    runner = client.announce(runner_url=f"{container.url}/base/", mode="single-shot")["runner_id"]
+    runner = client.register(runner_url=f"{container.url}/base/", mode="single-shot")["runner_id"]
     assert ask(client, f"/apps/{runner}/app{asked}").status_code == 200
     assert container.requests[-1].target == received
 
@@ -130,7 +130,7 @@ def test_paths_are_cleaned_and_escaped_twice(
 def test_paths_that_cannot_be_decoded(
     asked: str, status: int, client: Client, container: Callee
 ) -> None:
-    runner = client.announce(runner_url=container.url, mode="single-shot")["runner_id"]
+    runner = client.register(runner_url=container.url, mode="single-shot")["runner_id"]
     assert ask(client, f"/apps/{runner}/app{asked}").status_code == status
     assert not container.requests
 
@@ -142,7 +142,7 @@ def ask(client: Client, target: str) -> httpx.Response:
 
 def test_redirects_go_to_the_caller(client: Client, container: Callee) -> None:
     container.answer = lambda handler: handler.send(302, Location="/elsewhere")
-    session = client.reserve(client.announce(runner_url=container.url)["runner_id"])
+    session = client.reserve(client.register(runner_url=container.url)["runner_id"])
     answer = client.get(path(session["app_url"]) + "/x")
     assert (answer.status_code, answer.headers["Location"]) == (302, "/elsewhere")
     assert len(container.requests) == 1
@@ -172,7 +172,7 @@ def test_bodies_are_streamed_both_ways(
         yield b"second"
 
     container.answer = answer
-    session = client.reserve(client.announce(runner_url=container.url)["runner_id"])
+    session = client.reserve(client.register(runner_url=container.url)["runner_id"])
     with client.stream("POST", path(session["app_url"]) + "/x", content=body()) as streamed:
         pieces = streamed.iter_bytes()
         assert next(pieces) == b"data: 1\n\n"
@@ -181,9 +181,9 @@ def test_bodies_are_streamed_both_ways(
 
 
 def test_a_container_that_is_dead_or_breaks_off(client: Client, container: Callee) -> None:
-    dead = client.reserve(client.announce()["runner_id"])
+    dead = client.reserve(client.register()["runner_id"])
     assert client.post(path(dead["app_url"]) + "/x").status_code == 502
-    session = client.reserve(client.announce(runner_url=container.url)["runner_id"])
+    session = client.reserve(client.register(runner_url=container.url)["runner_id"])
     container.answer = Handler.break_off
     assert client.get(path(session["app_url"]) + "/x").status_code == 502
 
@@ -194,7 +194,7 @@ def test_the_first_of_an_answer_that_breaks_off_is_held_back(
 ) -> None:
     """Not even its status has been sent then."""
     container.answer = lambda handler: handler.send_half(length)
-    runner = client.announce(runner_url=container.url, mode="single-shot")["runner_id"]
+    runner = client.register(runner_url=container.url, mode="single-shot")["runner_id"]
     pieces: list[bytes] = []
 
     def read() -> None:
@@ -207,7 +207,7 @@ def test_the_first_of_an_answer_that_breaks_off_is_held_back(
 
 
 def test_sessions_that_are_unknown_or_stopped(client: Client, container: Callee) -> None:
-    runner = client.announce(runner_url=container.url)["runner_id"]
+    runner = client.register(runner_url=container.url)["runner_id"]
     assert is_refused(client.post("/apps/nobody/session"), 404, "runner not found")
     unknown = client.post(f"/apps/{runner}/session/none/app/x")
     assert is_refused(unknown, 404, "runner session not found")
@@ -233,7 +233,7 @@ def test_a_single_shot_holds_its_slot_for_the_request(
         handler.send(201, b"done")
 
     container.answer = answer
-    runner = client.announce(runner_url=container.url, mode="single_shot")["runner_id"]
+    runner = client.register(runner_url=container.url, mode="single_shot")["runner_id"]
     (shown,) = client.discovered()
     assert (shown["mode"], shown["url"]) == ("single-shot", f"{PUBLIC}/apps/{runner}/app")
     answer_400 = client.post(f"/apps/{runner}/session")
@@ -255,7 +255,7 @@ def test_a_caller_that_leaves_frees_its_slot(client: Client, container: Callee) 
         handler.break_off()
 
     container.answer = wait
-    runner = client.announce(runner_url=container.url, mode="single-shot")["runner_id"]
+    runner = client.register(runner_url=container.url, mode="single-shot")["runner_id"]
     with pytest.raises(httpx.ReadTimeout):
         client.post(f"/apps/{runner}/app/run", timeout=0.3)
     eventually(lambda: client.discovered()[0]["capacity_used"] == 0, "free")
@@ -282,7 +282,7 @@ def test_paths_are_cleaned_by_redirect(target: str, location: str, client: Clien
 @pytest.fixture
 def callback(client: Client, container: Callee) -> Callable[..., httpx.Response]:
     """Calls back as a session that has been reserved and called."""
-    session = client.reserve(client.announce(runner_url=container.url)["runner_id"])
+    session = client.reserve(client.register(runner_url=container.url)["runner_id"])
     client.post(path(session["app_url"]) + "/start")
     headers = container.requests[-1].headers
     token = {"Livepeer-Session-Token": headers["livepeer-session-token"]}
@@ -366,7 +366,7 @@ def test_channels_that_are_refused(
 def test_callbacks_need_the_token_of_their_session(
     client: Client, container: Callee, orchestrator: OrchestratorServer
 ) -> None:
-    runner = client.announce(runner_url=container.url, capacity=2)["runner_id"]
+    runner = client.register(runner_url=container.url, capacity=2)["runner_id"]
     sessions = [client.reserve(runner) for _ in range(2)]
     for session in sessions:
         client.post(path(session["app_url"]) + "/x")
@@ -392,7 +392,7 @@ def run[T](scenario: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(asyncio.wait_for(scenario, DEADLINE_SECONDS))
 
 
-def test_sdk_announces_reserves_calls_and_stops(
+def test_sdk_registers_reserves_calls_and_stops(
     container: Callee, certificate: ssl.SSLContext
 ) -> None:
     events: list[tuple[str, str]] = []

@@ -56,7 +56,7 @@ def container() -> Iterator[Callee]:
 def test_only_the_first_heartbeat_is_told_the_secret_and_the_channel(
     orchestrator: OrchestratorServer, client: Client
 ) -> None:
-    first = client.announce()
+    first = client.register()
     assert first["runner_id"].startswith("runner_")
     assert first["orchestrator"] == orchestrator.url
     assert (first["heartbeat_interval"], first["heartbeat_ttl"]) == ("5s", "20s")
@@ -79,7 +79,7 @@ def test_times_are_told_as_go_prints_them(
 ) -> None:
     options = {"heartbeat_seconds": interval, "ttl_seconds": ttl, "tls": certificate}
     with run_orchestrator(**options) as orchestrator, Client(orchestrator) as client:
-        first = client.announce()
+        first = client.register()
         assert (first["heartbeat_interval"], first["heartbeat_ttl"]) == told
 
 
@@ -157,7 +157,7 @@ def test_prices_matter_on_chain_alone(
 def test_secrets_of_heartbeats(client: Client, certificate: ssl.SSLContext) -> None:
     refused = client.heartbeat(f"Bearer {SECRET}")
     assert is_refused(refused, 401, "invalid registration authorization")
-    runner = client.announce()["runner_id"]
+    runner = client.register()["runner_id"]
     refused = client.heartbeat(SECRET, runner_id=runner)
     assert is_refused(refused, 401, "invalid heartbeat authorization")
     with run_orchestrator(secret="", tls=certificate) as open_to_all, Client(open_to_all) as other:
@@ -170,7 +170,7 @@ def test_a_runner_without_heartbeats_is_forgotten_with_its_sessions(
 ) -> None:
     options = {"heartbeat_seconds": 2, "ttl_seconds": 0.5, "tls": certificate}
     with run_orchestrator(**options) as orchestrator, Client(orchestrator) as client:
-        told = client.announce()
+        told = client.register()
         client.reserve(told["runner_id"])
         secret = told["heartbeat_secret"]
         eventually(lambda: not client.discovered(), "gone from discovery")
@@ -180,11 +180,11 @@ def test_a_runner_without_heartbeats_is_forgotten_with_its_sessions(
         answer = client.heartbeat(secret, runner_id=told["runner_id"])
         assert is_refused(answer, 401, "invalid registration authorization")
         assert client.get(told["o2r"]["url"] + "/-2").status_code == 404
-        assert client.announce(runner_id=told["runner_id"])["session_ids"] == []
+        assert client.register(runner_id=told["runner_id"])["session_ids"] == []
 
 
 def test_a_heartbeat_changes_what_it_says_and_no_session(client: Client) -> None:
-    told = client.announce(capacity=0)
+    told = client.register(capacity=0)
     session = client.reserve(told["runner_id"])["session_id"]
     again = {"runner_id": told["runner_id"], "gpu": 1, "session_ids": ["invented"]}
     answer = client.heartbeat(told["heartbeat_secret"], capacity=3, **again)
@@ -209,7 +209,7 @@ def test_a_heartbeat_changes_what_it_says_and_no_session(client: Client) -> None
 def test_a_runner_that_is_not_ready_is_as_good_as_unknown(
     status: str, client: Client, container: Callee
 ) -> None:
-    told = client.announce(runner_url=container.url)
+    told = client.register(runner_url=container.url)
     again = {"runner_id": told["runner_id"], "runner_url": container.url}
     session = client.reserve(told["runner_id"])
     client.post(path(session["app_url"]) + "/run")
@@ -226,7 +226,7 @@ def test_a_runner_that_is_not_ready_is_as_good_as_unknown(
 
 
 def test_unregistering_releases_everything_at_once(client: Client) -> None:
-    told = client.announce()
+    told = client.register()
     session = client.reserve(told["runner_id"])
     url = f"/runners/{told['runner_id']}/unregister"
     refused = client.post(url, headers={"Authorization": SECRET})
@@ -240,7 +240,7 @@ def test_unregistering_releases_everything_at_once(client: Client) -> None:
 
 
 def test_events_are_told_in_segments_of_their_own(client: Client) -> None:
-    told = client.announce(capacity=2)
+    told = client.register(capacity=2)
     session = client.reserve(told["runner_id"])
     client.post(path(session["control_url"]) + "/stop")
     messages = [client.get(f"{told['o2r']['url']}/{number}") for number in range(4)]
@@ -395,7 +395,7 @@ def test_health_is_followed_and_waited_for(container: Callee, certificate: ssl.S
 def test_what_it_forgets_and_what_it_keeps(
     orchestrator: OrchestratorServer, client: Client
 ) -> None:
-    told = client.announce()
+    told = client.register()
     session = client.reserve(told["runner_id"])
     channel = orchestrator.trickle.create("kept")
     orchestrator.forget()
@@ -404,12 +404,12 @@ def test_what_it_forgets_and_what_it_keeps(
     answer = client.heartbeat(told["heartbeat_secret"], runner_id=told["runner_id"])
     assert is_refused(answer, 401, "invalid registration authorization")
     assert client.post(path(session["app_url"]) + "/x").status_code == 404
-    assert client.announce(runner_id=told["runner_id"])["heartbeat_secret"]
+    assert client.register(runner_id=told["runner_id"])["heartbeat_secret"]
 
 
 def test_it_can_be_started_again_at_its_port(certificate: ssl.SSLContext) -> None:
     with run_orchestrator(tls=certificate) as orchestrator, Client(orchestrator) as client:
-        told = client.announce()
+        told = client.register()
         port = orchestrator.port
     with run_orchestrator(tls=certificate, port=port) as again, Client(again) as client:
         assert again.url == orchestrator.url
@@ -427,7 +427,7 @@ def test_calls_are_kept_and_faults_come_first(
     async def teapot(_: web.Request) -> web.Response:
         return web.Response(status=418)
 
-    client.announce(version="1")
+    client.register(version="1")
     orchestrator.fault = teapot
     assert client.heartbeat().status_code == 418
     assert client.get("/discovery").status_code == 200

@@ -138,7 +138,7 @@ class StreamJobs:
 
     async def _update(self, request: web.Request) -> web.Response:
         """Contract §3.4."""
-        failed = "Failed to stop stream, request not valid err="  # upstream's words
+        failed = "Failed to stop stream, request not valid err="  # go-livepeer's words
         job = self._job(request, failed=failed)
         url, headers = _url(job, "params"), {"Content-Type": "application/json"}
         try:

@@ -151,7 +151,7 @@ class Registry:
                     self.runners.remove(runner, "no heartbeat")
 
     async def _register_static(self, request: web.Request) -> web.Response:
-        """On the port that serves all: upstream has it on the operator's (contract §5.1)."""
+        """On the port that serves all: go-livepeer has it on the operator's (contract §5.1)."""
         try:
             return web.json_response(await self.upsert(await request.read()))
         except ValueError as error:

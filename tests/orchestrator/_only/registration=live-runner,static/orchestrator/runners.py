@@ -46,7 +46,7 @@ class Commands:
             self._queue.put_nowait(message)
 
     def close(self) -> None:
-        """From any thread; what has not been written is lost, as upstream."""
+        """From any thread; what has not been written is lost, as in go-livepeer."""
         self._loop.call_soon_threadsafe(self._writing.cancel)
         self._trickle.close_channel(self.name)
 

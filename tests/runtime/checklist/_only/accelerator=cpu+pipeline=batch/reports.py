@@ -19,7 +19,7 @@ ITEMS: tuple[tuple[str, str, str, list[str]], ...] = (
     ("Graceful shutdown", "second-signal", "A second signal ends the drain", ["sigterm"]),
     ("Health under load", "health-full", "Healthy under full load", ["ready"]),
     ("Monitoring", "metrics", "The four metrics are there", ["ready"]),
-    ("Registration", "announced", "It announces itself", ["ready"]),
+    ("Registration", "registered", "It registers itself", ["ready"]),
 )
 
 

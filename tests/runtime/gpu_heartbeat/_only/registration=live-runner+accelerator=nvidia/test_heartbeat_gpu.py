@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import standin
-from announced import SECRET, run_announced
 from heartbeats import heartbeats, registered
 from orchestrator.server import run_orchestrator
+from registering import SECRET, run_registering
 from standin import Standin
 
 library, nvml = standin.library, standin.nvml
@@ -26,7 +26,7 @@ def test_the_gpu_is_told(tmp_path: Path, nvml: Standin, library: Path) -> None:
     """With each registration; nothing where there is none, or the driver does not say."""
     with (
         run_orchestrator(secret=SECRET, heartbeat_seconds=0.5, onchain=True) as orchestrator,
-        run_announced(tmp_path, orchestrator.url, LD_LIBRARY_PATH=str(library.parent)),
+        run_registering(tmp_path, orchestrator.url, LD_LIBRARY_PATH=str(library.parent)),
     ):
         for lines, gpu in SAID:
             runner = registered(orchestrator)

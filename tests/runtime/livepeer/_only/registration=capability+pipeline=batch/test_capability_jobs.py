@@ -8,12 +8,12 @@ import httpx
 import pytest
 from aiohttp import web
 
-from announced import SECRET, as_caller, attempts, wait_confirmed
 from capability_jobs import RUN, job, stream
 from emulator.container import DEADLINE_SECONDS, Container, eventually
 from emulator.job_header import job_header
 from harness import CAPABILITY, size
 from orchestrator.server import OrchestratorServer, run_orchestrator
+from registering import SECRET, as_caller, attempts, wait_confirmed
 from registrations import ask, available, is_known, registrations, run_registered
 
 SELDOM = {"BYOC_REGISTRATION_INTERVAL_SECONDS": "3600"}

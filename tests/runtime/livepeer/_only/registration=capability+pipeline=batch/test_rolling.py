@@ -7,10 +7,10 @@ from typing import Any
 
 import httpx
 
-from announced import SECRET
 from capability_jobs import job, stream
 from emulator.container import eventually
 from orchestrator.server import OrchestratorServer, run_orchestrator
+from registering import SECRET
 from registrations import is_known, known, run_registered
 
 CALLERS = 4

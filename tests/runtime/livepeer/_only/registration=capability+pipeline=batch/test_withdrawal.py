@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from announced import SECRET
 from capability_jobs import job, stream
 from emulator.container import DEADLINE_SECONDS, Container, eventually
 from harness import CAPABILITY
 from orchestrator.server import OrchestratorServer, run_orchestrator
+from registering import SECRET
 from registrations import UNREGISTER, is_known, run_registered, words
 
 SETTINGS = {

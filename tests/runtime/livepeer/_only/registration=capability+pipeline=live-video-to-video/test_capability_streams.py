@@ -6,10 +6,10 @@ from contextlib import ExitStack
 import pytest
 from aiohttp import web
 
-from announced import SECRET, wait_confirmed
 from capability_streams import Viewer
 from emulator.container import DEADLINE_SECONDS, Container, eventually
 from orchestrator.server import OrchestratorServer, run_orchestrator
+from registering import SECRET, wait_confirmed
 from registrations import available, is_known, known, leak, registrations, run_registered
 from streaming import bunny, frames, joined, times
 

@@ -4,10 +4,10 @@ import signal
 from contextlib import ExitStack
 from pathlib import Path
 
-from announced import SECRET
 from capability_streams import Viewer
 from emulator.container import DEADLINE_SECONDS, Container, eventually
 from orchestrator.server import OrchestratorServer, run_orchestrator
+from registering import SECRET
 from registrations import UNREGISTER, is_known, known, registrations, run_registered, words
 from streaming import bunny, frames
 

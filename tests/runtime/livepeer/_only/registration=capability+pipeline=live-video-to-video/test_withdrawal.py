@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from announced import SECRET
 from capability_streams import Viewer
 from emulator.container import DEADLINE_SECONDS, Container, eventually
 from harness import CAPABILITY
 from orchestrator.server import OrchestratorServer, run_orchestrator
+from registering import SECRET
 from registrations import (
     REGISTER,
     UNREGISTER,

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from announced import SECRET, attempts, run_announced, wait_confirmed
 from emulator.container import DEADLINE_SECONDS, Container, eventually
 from harness import CAPABILITY, ROOT, size
 from my_model.runtime.livepeer.capability import derive_token
 from orchestrator.server import OrchestratorServer, run_orchestrator
+from registering import SECRET, attempts, run_registering, wait_confirmed
 from registrations import (
     PAUSE_SECONDS,
     UNREGISTER,
@@ -97,7 +97,7 @@ def test_it_registers_only_after_the_model_has_loaded(tmp_path: Path) -> None:
     settings: dict[str, Any] = load | {"CHAOS_MARK": str(tmp_path / "mark")}
     with (
         run_orchestrator(secret=SECRET) as orchestrator,
-        run_announced(tmp_path, orchestrator.url, ready=False, **settings) as server,
+        run_registering(tmp_path, orchestrator.url, ready=False, **settings) as server,
     ):
         eventually(lambda: size(tmp_path / "mark"), "loading")
         with pytest.raises(subprocess.TimeoutExpired):
@@ -112,7 +112,7 @@ def test_who_was_never_registered_takes_nothing_back(tmp_path: Path) -> None:
     """The name may be that of a neighbour, who serves."""
     with (
         run_orchestrator(secret=SECRET) as orchestrator,
-        run_announced(tmp_path, orchestrator.url, ready=False, CHAOS_LOAD="wait") as server,
+        run_registering(tmp_path, orchestrator.url, ready=False, CHAOS_LOAD="wait") as server,
     ):
         assert server.stop() == 0
         assert words(orchestrator) == []
@@ -198,13 +198,13 @@ def test_the_derived_token_is_of_this_secret_and_name() -> None:
 
 def test_a_container_without_orchestrator_and_token_is_open(tmp_path: Path) -> None:
     """It says so; a set token is asked for."""
-    with run_announced(tmp_path, "") as server:
+    with run_registering(tmp_path, "") as server:
         assert server.jobs.post(job_route(server)).status_code != 401
         assert len(server.events("serving unregistered: BYOC_ORCHESTRATOR_URL is not set")) == 1
         assert server.metric("byoc_registered") == 0
         assert attempts(server, "ok") == 0
         assert server.stop() == 0
-    with run_announced(tmp_path, "", BYOC_AUTH_TOKEN=TOKEN) as server:
+    with run_registering(tmp_path, "", BYOC_AUTH_TOKEN=TOKEN) as server:
         refuse(server)
 
 

@@ -6,10 +6,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from announced import SECRET, free_port, wait_confirmed
 from emulator.container import Container, eventually
 from harness import CAPABILITY
 from orchestrator.server import OrchestratorServer, run_orchestrator
+from registering import SECRET, free_port, wait_confirmed
 from registrations import (
     UNREGISTER,
     ask,
@@ -21,7 +21,7 @@ from registrations import (
     tell,
 )
 
-# That of `run_announced`, and how much longer it may take.
+# That of `run_registering`, and how much longer it may take.
 INTERVAL_SECONDS, MARGIN_SECONDS = 1, 1
 NOWHERE = "http://127.0.0.1:9"
 DROPPED = "removing capability"

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from announced import SECRET
 from harness import read, refuse_to_start
 from my_model.runtime.livepeer.capability_settings import CapabilitySettings
 from my_model.runtime.livepeer.settings import OrchestratorSettings
 from my_model.runtime.settings import SettingsError
+from registering import SECRET
 
 URL = "https://orchestrator:8935"
-ANNOUNCED = {
+REGISTERING = {
     "BYOC_ORCHESTRATOR_URL": URL,
     "BYOC_ORCHESTRATOR_SECRET": SECRET,
     "BYOC_CONTAINER_URL": "http://container:8000",
@@ -45,8 +45,8 @@ WRONG = [
 
 
 @pytest.fixture(autouse=True)
-def announced(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in ANNOUNCED.items():
+def registering(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in REGISTERING.items():
         monkeypatch.setenv(name, value)
 
 
@@ -105,7 +105,7 @@ def test_what_an_orchestrator_needs_to_know_is_asked_for(
 ) -> None:
     monkeypatch.delenv("BYOC_ORCHESTRATOR_URL")
     assert read()[OrchestratorSettings].orchestrator_url is None
-    code, words = refuse_to_start(tmp_path, **ANNOUNCED | {variable: ""})
+    code, words = refuse_to_start(tmp_path, **REGISTERING | {variable: ""})
     assert code == 2
     assert words.count("\n") == 1
     assert variable in words

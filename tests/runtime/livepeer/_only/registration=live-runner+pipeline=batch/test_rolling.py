@@ -9,10 +9,10 @@ from typing import Any
 
 import httpx
 
-from announced import SECRET, run_announced
 from emulator.container import eventually
 from heartbeats import registered, runners
 from orchestrator.server import OrchestratorServer, run_orchestrator
+from registering import SECRET, run_registering
 from runner_client import Client
 
 CALLERS = 4
@@ -65,14 +65,14 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
     with (
         run_orchestrator(secret=SECRET, heartbeat_seconds=0.5) as orchestrator,
         ThreadPoolExecutor(CALLERS) as pool,
-        run_announced(tmp_path / "old", orchestrator.url, **SETTINGS) as old,
+        run_registering(tmp_path / "old", orchestrator.url, **SETTINGS) as old,
     ):
         load = Load(orchestrator)
         before = registered(orchestrator)
         calling = [pool.submit(load.run, number) for number in range(CALLERS)]
         try:
             eventually(lambda: load.outcomes[str(old.worker())] >= 20, "the old one works")
-            with run_announced(tmp_path / "new", orchestrator.url, **SETTINGS) as new:
+            with run_registering(tmp_path / "new", orchestrator.url, **SETTINGS) as new:
                 registered(orchestrator, before)
                 eventually(lambda: load.outcomes[str(new.worker())] >= 20, "both work")
                 old.process.send_signal(signal.SIGTERM)

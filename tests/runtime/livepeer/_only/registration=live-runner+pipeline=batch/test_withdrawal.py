@@ -12,11 +12,11 @@ import httpx
 import pytest
 from aiohttp import web
 
-from announced import SECRET, run_announced
 from emulator.container import Container, eventually
 from harness import size
 from heartbeats import heartbeats, no_room, registered, runners, take_time, withdrawals
 from orchestrator.server import OrchestratorServer, run_orchestrator
+from registering import SECRET, run_registering
 from runner_client import Client
 
 # What it is told, it is told at once: no heartbeat is due within a test.
@@ -64,7 +64,7 @@ def test_what_is_open_is_answered_before_the_end(
     waiting = {"mark": str(mark), "file": str(second)}
     orchestrator.fault = take_time
     settings = DRAIN | {"BYOC_DRAIN_SECONDS": drain_seconds}
-    with run_announced(tmp_path, orchestrator.url, **settings) as server:
+    with run_registering(tmp_path, orchestrator.url, **settings) as server:
         callers = Callers(server, orchestrator)
         early = callers.send("wait_for_file", mark=str(mark), file=str(first))
         eventually(lambda: size(mark) == 1, "the model has got there")
@@ -100,7 +100,7 @@ def test_what_is_open_is_answered_before_the_end(
 
 
 def test_an_idle_runner_withdraws(orchestrator: OrchestratorServer, tmp_path: Path) -> None:
-    with run_announced(tmp_path, orchestrator.url) as server:
+    with run_registering(tmp_path, orchestrator.url) as server:
         registered(orchestrator)
         assert server.stop() == 0
         eventually(lambda: withdrawals(orchestrator), "withdrawn")
@@ -113,7 +113,7 @@ def test_who_is_forgotten_while_it_drains_does_not_come_back(
 ) -> None:
     """It is told with the first job that ends, and the second one goes on."""
     mark, first, second = (tmp_path / name for name in ("mark", "first", "second"))
-    with run_announced(tmp_path, orchestrator.url, **DRAIN, CHAOS_PARALLEL="2") as server:
+    with run_registering(tmp_path, orchestrator.url, **DRAIN, CHAOS_PARALLEL="2") as server:
         callers = Callers(server, orchestrator)
         jobs = [
             callers.send("wait_for_file", mark=str(mark), file=str(file))
@@ -144,7 +144,7 @@ def test_an_orchestrator_that_does_not_answer_does_not_hold_up_the_end(
         mark.touch()
         await asyncio.sleep(3600)
 
-    with run_announced(tmp_path, orchestrator.url) as server:
+    with run_registering(tmp_path, orchestrator.url) as server:
         registered(orchestrator)
         orchestrator.fault = hang
         assert server.stop() == 0
@@ -156,7 +156,7 @@ def test_changes_are_reported_at_once_but_not_each_one(
     orchestrator: OrchestratorServer, tmp_path: Path
 ) -> None:
     """Callers that hang up are news: their slots may have leaked."""
-    with run_announced(tmp_path, orchestrator.url, BYOC_CAPACITY="8") as server:
+    with run_registering(tmp_path, orchestrator.url, BYOC_CAPACITY="8") as server:
         registered(orchestrator)
         while len(heartbeats(orchestrator)) < 4:
             with pytest.raises(httpx.ReadTimeout):

@@ -10,12 +10,12 @@ import httpx
 import pytest
 from aiohttp import web
 
-from announced import SECRET, free_port, run_announced
 from emulator.container import DEADLINE_SECONDS, PACKAGE, Container, eventually
 from guests import Guest, elsewhere, give_up, reserve
 from heartbeats import heartbeats, no_room, registered, runners
 from orchestrator.runners import Runner
 from orchestrator.server import OrchestratorServer, run_orchestrator
+from registering import SECRET, free_port, run_registering
 from streaming import bunny, frames
 
 CLIP = bunny(size=(160, 90), frames=50, audio=False)
@@ -51,7 +51,7 @@ def port() -> Iterator[int]:
 def server(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[Container]:
     """It looks for its orchestrator where each test starts one of its own."""
     folder, url = tmp_path_factory.mktemp("reservations"), f"https://127.0.0.1:{port}"
-    with run_announced(folder, url, **PATIENT) as server:
+    with run_registering(folder, url, **PATIENT) as server:
         yield server
 
 
@@ -206,7 +206,7 @@ def test_a_session_that_nobody_uses_costs_no_place(tmp_path: Path) -> None:
     """
     with (
         run_orchestrator(secret=SECRET, **OFTEN) as orchestrator,
-        run_announced(tmp_path, orchestrator.url, arguments=["-c", HASTY]) as server,
+        run_registering(tmp_path, orchestrator.url, arguments=["-c", HASTY]) as server,
     ):
         runner = registered(orchestrator)
         assert reserve(orchestrator).is_success

@@ -6,11 +6,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from announced import SECRET, run_announced
 from emulator.container import DEADLINE_SECONDS, Container, eventually
 from guests import Guest
 from heartbeats import registered, runners
 from orchestrator.server import run_orchestrator
+from registering import SECRET, run_registering
 from streaming import bunny, frames
 
 SIZE = (160, 90)
@@ -34,7 +34,7 @@ def test_no_frame_is_lost(tmp_path: Path) -> None:
     """
     with (
         run_orchestrator(secret=SECRET, heartbeat_seconds=0.5) as orchestrator,
-        run_announced(tmp_path / "old", orchestrator.url, **SETTINGS) as old,
+        run_registering(tmp_path / "old", orchestrator.url, **SETTINGS) as old,
         ThreadPoolExecutor() as pool,
         ExitStack() as stack,
     ):
@@ -45,7 +45,7 @@ def test_no_frame_is_lost(tmp_path: Path) -> None:
         streaming = [guest.publish(CLIPS[0], speed=SPEED) for guest in guests]
         assert is_full(old)
 
-        new = stack.enter_context(run_announced(tmp_path / "new", orchestrator.url, **SETTINGS))
+        new = stack.enter_context(run_registering(tmp_path / "new", orchestrator.url, **SETTINGS))
         registered(orchestrator, before)
         old.process.send_signal(signal.SIGTERM)
         eventually(lambda: old.events("admission closed"), "admission closed")

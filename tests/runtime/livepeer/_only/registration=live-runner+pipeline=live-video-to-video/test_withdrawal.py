@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from announced import SECRET, run_announced
 from emulator.container import DEADLINE_SECONDS, Container, eventually
 from guests import Guest, elsewhere, reserve
 from harness import signal_again
 from heartbeats import heartbeats, no_room, registered, runners, take_time, withdrawals
 from orchestrator.server import OrchestratorServer, run_orchestrator
+from registering import SECRET, run_registering
 from streaming import bunny, frames
 
 SIZE = (160, 90)
@@ -35,7 +35,7 @@ def orchestrator() -> Iterator[OrchestratorServer]:
 
 @pytest.fixture
 def server(tmp_path: Path, orchestrator: OrchestratorServer) -> Iterator[Container]:
-    with run_announced(tmp_path, orchestrator.url, **SETTINGS) as server:
+    with run_registering(tmp_path, orchestrator.url, **SETTINGS) as server:
         registered(orchestrator)
         yield server
 

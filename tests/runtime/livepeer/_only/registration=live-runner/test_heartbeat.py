@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from announced import SECRET, free_port, run_announced, wait_confirmed
 from emulator.container import Container, eventually
 from harness import APP, MODE
 from heartbeats import accepted, heartbeats, registered, runners
 from orchestrator.server import OrchestratorServer, run_orchestrator
+from registering import SECRET, free_port, run_registering, wait_confirmed
 from runner_client import Client
 
 # Every 0.5 s, since three heartbeats are due in a lifetime; and for 30 s what has expired is not
@@ -29,7 +29,7 @@ def port() -> Iterator[int]:
 def server(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[Container]:
     """It looks for its orchestrator where each test starts one of its own."""
     folder, url = tmp_path_factory.mktemp("heartbeat"), f"https://127.0.0.1:{port}"
-    with run_announced(folder, url, BYOC_CAPACITY="3", **PRICES) as server:
+    with run_registering(folder, url, BYOC_CAPACITY="3", **PRICES) as server:
         yield server
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from announced import SECRET, attempts, free_port, run_announced, wait_confirmed
 from emulator.container import PACKAGE, Container, eventually
 from heartbeats import accepted, heartbeats, registered, runners
 from orchestrator.server import Call, OrchestratorServer, run_orchestrator
+from registering import SECRET, attempts, free_port, run_registering, wait_confirmed
 
 # Every 0.5 s, since three heartbeats are due in a lifetime; and for 30 s what has expired is not
 # removed but answered 404.
@@ -43,7 +43,7 @@ def port() -> Iterator[int]:
 def server(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[Container]:
     """It looks for its orchestrator where each test starts one of its own."""
     folder, url = tmp_path_factory.mktemp("pauses"), f"https://127.0.0.1:{port}"
-    with run_announced(folder, url) as server:
+    with run_registering(folder, url) as server:
         yield server
 
 
@@ -111,7 +111,7 @@ def test_heartbeats_go_on_while_the_container_is_stuck(tmp_path: Path) -> None:
     """On SIGUSR2 its main loop stands still for longer than a runner is remembered."""
     with (
         run_orchestrator(secret=SECRET, **BRIEF) as orchestrator,
-        run_announced(tmp_path, orchestrator.url, arguments=["-c", STUCK]) as server,
+        run_registering(tmp_path, orchestrator.url, arguments=["-c", STUCK]) as server,
     ):
         runner = registered(orchestrator)
         before = len(accepted(orchestrator))

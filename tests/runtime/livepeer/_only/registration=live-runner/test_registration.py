@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from announced import SECRET, attempts, free_port, run_announced, wait_confirmed
 from emulator.container import Container, eventually
 from harness import read, refuse_to_start, size
 from heartbeats import heartbeats, registered
@@ -15,6 +14,7 @@ from my_model.runtime.livepeer.settings import OrchestratorSettings
 from my_model.runtime.settings import SettingsError
 from orchestrator.certificate import self_signed
 from orchestrator.server import run_orchestrator
+from registering import SECRET, attempts, free_port, run_registering, wait_confirmed
 from work import work_through
 
 QUICK = {"heartbeat_seconds": 0.5}
@@ -30,7 +30,7 @@ def test_it_registers_only_after_the_model_has_loaded(tmp_path: Path) -> None:
     }
     with (
         run_orchestrator(secret=SECRET) as orchestrator,
-        run_announced(tmp_path, orchestrator.url, ready=False, **loading) as server,
+        run_registering(tmp_path, orchestrator.url, ready=False, **loading) as server,
     ):
         eventually(lambda: size(mark), "loading")
         assert server.ops.get("/health").status_code == 503
@@ -42,7 +42,7 @@ def test_it_registers_only_after_the_model_has_loaded(tmp_path: Path) -> None:
 
 def test_the_orchestrator_may_come_later_and_with_another_secret(tmp_path: Path) -> None:
     """1. There is none. 2. There is one that refuses the secret. 3. It is the right one."""
-    with free_port() as port, run_announced(tmp_path, f"https://127.0.0.1:{port}") as server:
+    with free_port() as port, run_registering(tmp_path, f"https://127.0.0.1:{port}") as server:
         eventually(lambda: attempts(server, "unreachable") >= 2, "tried")
         with run_orchestrator(port=port, secret="another", **QUICK) as orchestrator:
             eventually(lambda: attempts(server, "refused") >= 2, "refused")
@@ -68,10 +68,10 @@ def test_a_file_of_certificates_is_all_that_is_trusted(tmp_path: Path) -> None:
     with run_orchestrator(secret=SECRET, tls=tls, **QUICK) as orchestrator:
         trusted: dict[str, Any] = {"BYOC_ORCHESTRATOR_TLS": str(ours / "certificate.pem")}
         others: dict[str, Any] = {"BYOC_ORCHESTRATOR_TLS": str(other / "certificate.pem")}
-        with run_announced(tmp_path, orchestrator.url, **others) as server:
+        with run_registering(tmp_path, orchestrator.url, **others) as server:
             eventually(lambda: attempts(server, "unreachable") >= 2, "tried")
             assert not orchestrator.calls
-        with run_announced(tmp_path, orchestrator.url, **trusted) as server:
+        with run_registering(tmp_path, orchestrator.url, **trusted) as server:
             wait_confirmed(server)
             assert ANY_CERTIFICATE not in server.log()
 
@@ -87,7 +87,7 @@ def test_secrets_stay_secret(tmp_path: Path) -> None:
     }
     with (
         run_orchestrator(secret=SECRET, **QUICK) as orchestrator,
-        run_announced(tmp_path, orchestrator.url, **settings) as server,
+        run_registering(tmp_path, orchestrator.url, **settings) as server,
     ):
 
         async def repeat(request: web.Request) -> web.Response:

@@ -108,7 +108,7 @@ def test_a_token_is_asked_for_if_it_is_set(start_server: StartContainer) -> None
 
 
 def test_without_a_token_nobody_is_asked_for_one(start_server: StartContainer) -> None:
-    """The container announces nothing, and says so to who expects it."""
+    """The container registers nowhere, and says so to whoever expects it."""
     url = "https://127.0.0.1:8935"
     with start_server(BYOC_ORCHESTRATOR_URL=url, BYOC_ORCHESTRATOR_SECRET="a") as server:
         for method, path in routes(server):

@@ -5,11 +5,11 @@ from typing import Any
 
 import httpx
 
-from announced import as_caller
 from emulator.container import DEADLINE_SECONDS
 from emulator.job_header import job_header
 from harness import CAPABILITY
 from orchestrator.server import OrchestratorServer
+from registering import as_caller
 from registrations import ask
 
 RUN = "/process/request/run"

@@ -17,15 +17,15 @@ SECRET = "orch-secret"
 def run_known_server(
     orchestrator: OrchestratorServer, folder: Path, **environment: Any
 ) -> Iterator[Container]:
-    """The server has announced itself."""
+    """The server has registered."""
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = str(unused.getsockname()[1])
-    announcing: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "BYOC_PORT": port,
         "BYOC_ORCHESTRATOR_URL": orchestrator.url,
         "BYOC_ORCHESTRATOR_SECRET": SECRET,
         "BYOC_CONTAINER_URL": f"http://127.0.0.1:{port}",
     }
-    with run_server(folder, **announcing, **environment) as server:
+    with run_server(folder, **settings, **environment) as server:
         eventually(lambda: server.metric("byoc_registered") == 1, "registered")
         yield server

@@ -7,12 +7,12 @@ from typing import Any
 
 import httpx
 
-from announced import SECRET, as_caller, run_announced, wait_confirmed
 from emulator.container import Container, eventually
 from emulator.job_header import job_header
 from harness import CAPABILITY
 from orchestrator.capabilities import Capability
 from orchestrator.server import Call, OrchestratorServer
+from registering import SECRET, as_caller, run_registering, wait_confirmed
 
 REGISTER, UNREGISTER = "/capability/register", "/capability/unregister"
 FIRST_ROUTES = ("/run", "/stream/start")
@@ -25,7 +25,7 @@ def run_registered(
     folder: Path, orchestrator: OrchestratorServer, **environment: Any
 ) -> Iterator[Container]:
     """It has been confirmed; `server.jobs` knows the token, if the orchestrator still does."""
-    with run_announced(folder, orchestrator.url, **environment) as server:
+    with run_registering(folder, orchestrator.url, **environment) as server:
         wait_confirmed(server)
         server.jobs.headers["Authorization"] = f"Bearer {known(orchestrator).token}"
         yield server

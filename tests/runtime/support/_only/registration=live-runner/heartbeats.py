@@ -1,4 +1,4 @@
-"""What an orchestrator sees of a container that announces itself as a live runner."""
+"""What an orchestrator sees of a container that registers itself as a live runner."""
 
 import asyncio
 

@@ -16,7 +16,7 @@ from ..worker.scheduler import Frame, Look
 from .parts import Dropped, Layout, MediaPacket, Part
 from .source import ByteSource, PacketReader
 
-# Streams are known after a few packets. One that the input announces and does not send must not
+# Streams are known after a few packets. One that the input declares and does not send must not
 # hold up the others for long, and nobody needs the frame rate. Video is not decoded for it: its
 # headers say enough, and its pictures may be of any size.
 OPTIONS = {

@@ -1,4 +1,4 @@
-"""A container that announces itself, at an address that is known beforehand."""
+"""A container that registers itself, at an address that is known beforehand."""
 
 import socket
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def free_port() -> Iterator[int]:
 
 
 @contextmanager
-def run_announced(
+def run_registering(
     folder: Path,
     url: str,
     *,
@@ -31,7 +31,7 @@ def run_announced(
     arguments: list[str] | None = None,
     **environment: str,
 ) -> Iterator[Container]:
-    """A server that announces itself at this orchestrator, with tries at most 1 s apart."""
+    """A server that registers at this orchestrator, with tries at most 1 s apart."""
     with free_port() as port:
         settings = {
             "BYOC_ORCHESTRATOR_URL": url,

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from announced import SECRET, attempts, free_port, run_announced, wait_confirmed
 from emulator.container import Container, eventually, health_polls
 from harness import FEWEST_POLLS
 from orchestrator.server import Fault, OrchestratorServer, run_orchestrator
+from registering import SECRET, attempts, free_port, run_registering, wait_confirmed
 from registrations import (
     PAUSE_SECONDS,
     job_route,
@@ -22,7 +22,7 @@ from registrations import (
 )
 
 LARGE = bytes(2_000_000)  # more than any answer may be
-# That of `run_announced`, and how much longer it may take.
+# That of `run_registering`, and how much longer it may take.
 INTERVAL_SECONDS, MARGIN_SECONDS = 1, 1
 
 
@@ -147,7 +147,7 @@ def failed(orchestrator: OrchestratorServer) -> list[float]:
 
 def test_an_orchestrator_that_comes_late_or_with_another_secret(tmp_path: Path) -> None:
     """One trouble: told and counted once, and all is well at its end."""
-    with free_port() as port, run_announced(tmp_path, f"https://127.0.0.1:{port}") as server:
+    with free_port() as port, run_registering(tmp_path, f"https://127.0.0.1:{port}") as server:
         eventually(lambda: attempts(server, "unreachable") >= 2, "nobody there")
         with run_orchestrator(port=port, secret="another") as orchestrator:
             eventually(lambda: attempts(server, "refused") >= 1, "another secret")

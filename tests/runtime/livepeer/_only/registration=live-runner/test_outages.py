@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from announced import SECRET, attempts, run_announced, wait_confirmed
 from emulator.container import Container, eventually, health_polls
 from harness import FEWEST_POLLS
 from orchestrator.server import Fault, OrchestratorServer, run_orchestrator
+from registering import SECRET, attempts, run_registering, wait_confirmed
 from work import working
 
 LARGE = 2_000_000  # more than any answer may be
@@ -32,8 +32,8 @@ def orchestrator() -> Iterator[OrchestratorServer]:
 def server(
     tmp_path_factory: pytest.TempPathFactory, orchestrator: OrchestratorServer
 ) -> Iterator[Container]:
-    folder = tmp_path_factory.mktemp("upstream")
-    with run_announced(folder, orchestrator.url, **SETTINGS) as server:
+    folder = tmp_path_factory.mktemp("outages")
+    with run_registering(folder, orchestrator.url, **SETTINGS) as server:
         yield server
 
 
@@ -136,7 +136,7 @@ def test_an_orchestrator_that_dies_takes_nothing_with_it(tmp_path: Path) -> None
     with ExitStack() as stack:
         orchestrator = stack.enter_context(run_orchestrator(secret=SECRET, heartbeat_seconds=0.5))
         dying = stack.pop_all()
-        server = stack.enter_context(run_announced(tmp_path, orchestrator.url, **SETTINGS))
+        server = stack.enter_context(run_registering(tmp_path, orchestrator.url, **SETTINGS))
         wait_confirmed(server)
         with working(server, orchestrator), health_polls(server) as polls:
             dying.close()
