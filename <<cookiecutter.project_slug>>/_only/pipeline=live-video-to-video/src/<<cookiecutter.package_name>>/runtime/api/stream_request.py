@@ -2,11 +2,12 @@
 
 import re
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.requests import Request
 
 from ..errors import JobError
 from ..http.body import read_body
+from ..interface import InvalidRequestError, validate
 
 MAX_REQUEST_BYTES = 1_048_576
 IDENTIFIER = re.compile(r"[\w.:-]{1,128}", re.ASCII)
@@ -41,9 +42,6 @@ async def read_json[M: BaseModel](request: Request, form: type[M], seconds: floa
     """The body in this form; raises JobError that names the first bad field."""
     body = await read_body(request.receive, request.headers, MAX_REQUEST_BYTES, seconds)
     try:
-        return form.model_validate_json(body or b"{}")
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = str(first["loc"][0]) if first["loc"] else "body"
-        words = first["msg"].removeprefix("Value error, ")
-        raise JobError("bad_request", f"{field}: {words}", field=field) from None
+        return validate(form.model_validate_json, body or b"{}", "body")
+    except InvalidRequestError as error:
+        raise JobError("bad_request", error.message, field=error.field) from None
