@@ -27,7 +27,7 @@ class Call(NamedTuple):
     """A request; one without a body is a GET.
 
     The right answer has status 200, at least `least` bytes, and `sign` near its start: some servers
-    tell of failures with 200.
+    report failures with status 200.
     """
 
     path: str

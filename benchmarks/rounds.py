@@ -57,7 +57,7 @@ class Results:
 def run_rounds(
     results: Results, environments: Environments, folder: Path, length: Length, end: float
 ) -> None:
-    """Every server once a round, each time another one first; no round that would pass `end`."""
+    """Each round runs every server, a different one first; none starts if it would pass `end`."""
     spins = spins_in(SPIN_SECONDS)
     longest = 0.0
     for number in range(length.rounds):

@@ -48,7 +48,7 @@ def note_answers() -> None:
 
 
 def note_checksums() -> None:
-    """Of all that an update replaces, as `sha256sum --check` reads them."""
+    """Write the checksums of all that an update replaces, as `sha256sum --check` reads them."""
     lines = [
         f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(RUNTIME).as_posix()}\n"
         for file in sorted(RUNTIME.rglob("*.py"))

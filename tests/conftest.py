@@ -23,7 +23,7 @@ def cookiecutter_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 
 @pytest.fixture(scope="session", autouse=True)
 def heeded_signals() -> None:
-    """What is started here would go on to ignore what a run in the background ignores."""
+    """Keep programs started by tests from inheriting ignored signals of a background run."""
     for number in (signal.SIGHUP, signal.SIGINT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)

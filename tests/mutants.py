@@ -1,4 +1,4 @@
-"""Shows that promises have tests that fail without the code that keeps them.
+"""Shows that each promise has a test that fails when the code for it is broken.
 
 Each mutants.toml beside tests lists small changes: of the template, or of a repository with a deep
 suite in it. Each is made in a copy, where the test that it names must then fail.
@@ -111,7 +111,7 @@ def prepare(work: Path, suite: str, answers: Answers) -> Ground:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("-k", dest="word", default="", help="only mutants that speak of it")
+    parser.add_argument("-k", dest="word", default="", help="only mutants with this in their entry")
     word = parser.parse_args().word
     found = [mutant for mutant in listed() if word in str(mutant)]
     found.sort(key=lambda mutant: (mutant.suite, *mutant.combination.values()))

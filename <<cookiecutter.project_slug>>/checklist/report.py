@@ -47,7 +47,7 @@ class Report(Part):
     items: list[Finding] = means("In the order of the production checklist.", [])
     outcome: Outcome = means(
         "Failed: an item failed. Not tested: none failed, and one could not be tested. Passed: all "
-        "others passed or were skipped with a reason. Unfinished: items are still to be run.",
+        "items passed or were skipped with a reason. Unfinished: items are still to be run.",
         "unfinished",
     )
     sentence: str = means("The outcome in words.", "")

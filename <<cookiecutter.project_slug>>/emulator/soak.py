@@ -1,4 +1,4 @@
-"""Sends a sample again and again: memory must not grow, no file or thread may be left open."""
+"""Sends a sample again and again: memory must not grow, no file or thread may leak."""
 
 import argparse
 import statistics
@@ -74,7 +74,7 @@ def send(container: Container, sample: Path, seconds: float) -> list[tuple[float
 
 def soak(container: Container, sample: Path, minutes: float) -> bool:
     """Whether nothing has grown or was left open."""
-    print(f"after {WARM_UP_SECONDS} s to warm up, {minutes:g} minutes count", flush=True)
+    print(f"warming up for {WARM_UP_SECONDS} s, then measuring for {minutes:g} minutes", flush=True)
     send(container, sample, WARM_UP_SECONDS)
     before = held(container)
     samples = send(container, sample, 60 * minutes)
@@ -87,7 +87,7 @@ def soak(container: Container, sample: Path, minutes: float) -> bool:
         print(f"{name:16}{number:10}{after[name]:10}")
     print(f"{'memory, MB':16}{samples[0][1]:10.1f}{samples[-1][1]:10.1f}{growth:+10.3f} a minute")
     if before != after:
-        print("FAILED: threads or files are left open")
+        print("FAILED: threads or open files leak")
     if growth >= MAX_GROWTH:
         print(f"FAILED: memory grows by more than {MAX_GROWTH} MB a minute")
     return before == after and growth < MAX_GROWTH
@@ -96,7 +96,7 @@ def soak(container: Container, sample: Path, minutes: float) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser("python -m emulator.soak", description=__doc__)
     parser.add_argument("sample", type=Path, help="the file to send")
-    parser.add_argument("--minutes", type=float, default=5, help="after one minute to warm up")
+    parser.add_argument("--minutes", type=float, default=5, help="minutes, after one to warm up")
     options = parser.parse_args()
     if options.minutes < LEAST_MINUTES:
         parser.error(f"--minutes: at least {LEAST_MINUTES}, because less shows no growth")

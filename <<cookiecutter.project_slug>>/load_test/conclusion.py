@@ -6,14 +6,14 @@ from .search import bracket, fit, outcome, recommended
 from .words import SENDER, Unit
 from reporting.words import count, percent, size
 
-BINDS = {"capacity": "the container's own capacity binds", "errors": "errors bind"}
+LIMITS = {"capacity": "the container's own capacity"}
 CURES: dict[Limit, str] = {
     "memory": "lower the resolution, the batch size or the precision of the model, or take a "
     "device with more memory",
     "capacity": "raise BYOC_CAPACITY, also at the orchestrator, and run the load test again",
-    "errors": "the container's log has the cause of each error",
-    "latency": "a faster model or device, smaller {unit}s, or, while the device has time to spare, "
-    "a higher MAX_PARALLEL in model.py",
+    "errors": "fix the errors; the container's log has the cause of each",
+    "latency": "use a faster model or device, or smaller {unit}s; if the device is not fully busy, "
+    "raise MAX_PARALLEL in model.py",
 }
 
 
@@ -48,12 +48,12 @@ def _sentence(report: Report, failed: Level | None, sender: str) -> str:
     if report.outcome == "invalid":
         asked = count(last.sessions, sender)
         once = f" {held} met the objectives once." if report.highest else ""
-        return f"Nothing can be said of {asked}, because {last.reasons[0]}.{once}"
+        return f"The result with {asked} is invalid, because {last.reasons[0]}.{once}"
     if failed is None:
         tried = "all that was asked for" if report.only else "the most that was tried"
         return f"{hold}, {tried}: no limit was found."
-    why = f"{failed.reasons[0]}, so {BINDS.get(failed.limit or '', f'{failed.limit} binds')}."
-    again = f"for three times as long with {percent(report.objectives.headroom)} head-room"
+    why = f"{failed.reasons[0]}, so the limit is {LIMITS.get(failed.limit or '', failed.limit)}."
+    again = f"for three times as long with {percent(report.objectives.headroom)} headroom"
     if report.outcome == "not met":
         does = "does" if failed.sessions == 1 else "do"
         return f"{count(failed.sessions, sender)} {does} not hold: {why}"
@@ -67,17 +67,17 @@ def _settings(report: Report, chosen: Level | None, sender: str) -> list[str]:
     if not chosen:
         return []
     number, memory = chosen.sessions, chosen.memory
-    there = f"At the orchestrator: a capacity of {number}, and -maxSessions of at least {number}."
+    there = f"At the orchestrator, set a capacity of {number} and -maxSessions to {number} or more."
     settings = [f"Set BYOC_CAPACITY={number}.", there]
     if report.limit == "capacity":
-        settings[0] = f"BYOC_CAPACITY={number} can stay as it is set."
+        settings[0] = f"Keep BYOC_CAPACITY={number}."
     if memory:
         whose = "Resident memory" if memory.source == "resident" else "Memory"
         each = f"{count(number, sender)} of about {size(memory.per_session_bytes)} each"
         used = f"{size(memory.idle_bytes)} when idle and {each} are {size(memory.peak_bytes)}"
         kept = f"{percent(report.objectives.headroom)} is kept free"
-        fits = memory.fits_bytes and f" of the {size(memory.fits_bytes)} that fit; {kept}"
-        settings.append(f"{whose}: {used}{fits or '; how much fits is not known'}.")
+        fits = memory.fits_bytes and f" of the {size(memory.fits_bytes)} available; {kept}"
+        settings.append(f"{whose}: {used}{fits or '; how much is available is not known'}.")
     return settings
 
 
@@ -90,6 +90,6 @@ def _cures(report: Report, unit: Unit) -> list[str]:
         return []
     cures = [f"For more {SENDER[unit]}s: {CURES[report.limit].format(unit=unit)}."]
     if report.outcome == "unstable":
-        varies = "What was measured varies: stop what else uses the machine, or have longer levels"
+        varies = "The measurements vary: stop other programs on this machine, or run longer levels"
         cures.insert(0, f"{varies} (--seconds), and run the load test again.")
     return cures

@@ -30,26 +30,26 @@ def judge(
     unmet: list[tuple[Limit, str]] = []
     most = usable(memory, objectives)
     if memory and most is not None and memory.peak_bytes > most:
-        kept = f"{size(memory.fits_bytes or 0)} fit, {percent(objectives.headroom)} is kept free"
-        used = f"{size(memory.peak_bytes)} of memory were used ({size(most)} may be: {kept})"
+        kept = f"{size(memory.fits_bytes or 0)} available, {percent(objectives.headroom)} kept free"
+        used = f"{size(memory.peak_bytes)} of memory were used (allowed: {size(most)}; {kept})"
         unmet.append(("memory", used))
     if times := errors.get(OUT_OF_MEMORY, 0):
         unmet.append(("memory", f"the model ran out of memory {count(times, 'time')}"))
     if (total := sum(errors.values())) > objectives.errors:
         types = ", ".join(f"{name} {number}" for name, number in errors.items() if number)
-        came = f"{count(total, 'error')} came up ({types}; allowed: {objectives.errors})"
+        came = f"{count(total, 'error')} occurred ({types}; allowed: {objectives.errors})"
         unmet.append(("errors", came))
     if restarts:
         unmet.append(("errors", f"the model's process was replaced {count(restarts, 'time')}"))
     if frames.foreign:
         pictures = count(frames.foreign, "picture")
-        unmet.append(("errors", f"{pictures} came to another session than their own"))
+        unmet.append(("errors", f"{pictures} reached the wrong session"))
     if health.misses:
-        misses = f"{count(len(health.misses), 'answer')} of {health.polls} of /health"
-        first = f"would not do for an orchestrator, the first: {health.misses[0]}"
+        misses = f"{len(health.misses)} of {count(health.polls, 'poll')} of /health"
+        first = f"failed, the first one {health.misses[0]}"
         unmet.append(("errors", f"{misses} {first}"))
     if refusals:
-        unmet.append(("capacity", f"{count(refusals, 'request')} met a refusal for want of room"))
+        unmet.append(("capacity", f"lack of capacity caused {count(refusals, 'refusal')}"))
     # Trouble can explain late frames and used memory, but not errors or refusals.
     if trouble and not any(limit in ("errors", "capacity") for limit, _ in unmet):
         return "invalid", None, [trouble]
@@ -61,7 +61,7 @@ def judge(
     if unmet:
         return "not met", unmet[0][0], [reason for _, reason in unmet]
     if not frames.scheduled:
-        return "invalid", None, [f"not one {unit} was due in it (see --seconds)"]
+        return "invalid", None, [f"no {unit} was due during the level (see --seconds)"]
     return "met", None, []
 
 

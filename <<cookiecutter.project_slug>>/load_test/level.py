@@ -163,7 +163,7 @@ class Bench:
         deadline = time.monotonic() + FREE_SECONDS
         while (scrape := await self._healthy(time.monotonic())).total("byoc_sessions_active"):
             if time.monotonic() > deadline:
-                raise LoadTestError("sessions are open at the container: end them first")
+                raise LoadTestError("the container has open sessions: end them first")
         return scrape
 
     async def _healthy(self, since: float) -> Scrape:

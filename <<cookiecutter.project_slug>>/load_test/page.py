@@ -96,7 +96,7 @@ def memory(rows: list[Row], lines: Lines, told: Memory, report: Report) -> Plot:
     highest, fits = max([2**20, *known(lines)]), told.fits_bytes or 0
     free, far = report.objectives.headroom, fits > FAR * highest
     label = "far above" if far else f"{percent(free)} is kept free"
-    limits = [(fits, f"{size(fits)} fit, {label}", ABOVE), ((1 - free) * fits, "", ABOVE)]
+    limits = [(fits, f"{size(fits)} available, {label}", ABOVE), ((1 - free) * fits, "", ABOVE)]
     up = plot.linear(0, 1.06 * max(highest, 0 if far else fits), plot.BINARY)
     return Plot("Memory", size, rows, lines, up, limits if fits else [])
 

@@ -22,7 +22,9 @@ class Objectives(Part):
     """The objectives that a level must meet."""
 
     limit_ms: float = means("Up to this age a frame is on time.", gt=0)
-    on_time_share: float = means("The least, in every window of every session.", 0.95, ge=0, le=1)
+    on_time_share: float = means(
+        "The least share on time, in every window of every session.", 0.95, ge=0, le=1
+    )
     window_seconds: float = means("How long a window is.", 10, gt=0)
     headroom: float = means(
         "The share kept free: of the memory, and of limit_ms in a confirmation.", 0.1, ge=0, lt=1
@@ -42,10 +44,10 @@ class Percentile(Part):
 
 
 class Memory(Part):
-    """The container's memory during the level, read 10 times a second from NVML, else twice."""
+    """The container's memory during the level, read 10 times a second by NVML, else 2 times."""
 
     source: Source = means(
-        "Where it was read. All sources but NVML include the bytes that the driver reserves. "
+        "Where it was read. NVML v1 and byoc_gpu_memory_bytes include what the driver reserves. "
         "Resident: the memory of both processes, because there is no GPU."
     )
     idle_bytes: int = means("The most in use without a session, after the warm-up.")
@@ -99,7 +101,7 @@ class Frames(Part):
         "Pictures of another session: one fails the level. Null if that can't be recognized."
     )
     repeated: int | None = means("Pictures without a new frame. Null if that can't be recognized.")
-    frozen_ms: float | None = means("The longest time without a new frame; else null.")
+    frozen_ms: float | None = means("The longest time without a new frame; null like `foreign`.")
 
 
 class Health(Part):
@@ -111,7 +113,7 @@ class Level(Part):
     """A number of sessions at once, for some time."""
 
     sessions: int = means("Streams, or callers with one job at a time.")
-    confirmation: bool = means("Whether it confirms a level: three times as long, with head-room.")
+    confirmation: bool = means("Whether it confirms a level: three times as long, with headroom.")
     seconds: float = means("The length of all windows, after all sessions have started.")
     verdict: Verdict = means("Whether the objectives were met; invalid: that is not known.")
     limit: Limit | None = means("The first kind of objective that was not met.")
@@ -135,7 +137,7 @@ class Fit(Part):
     """A line through the memory of the levels: a guess, and never what is recommended."""
 
     label: Literal["extrapolated, not run"] = "extrapolated, not run"
-    sessions: int = means("How many would fit, with head-room.")
+    sessions: int = means("How many would fit, with headroom.")
     per_session_bytes: int = means("The bytes that each session adds, by least squares.")
 
 
@@ -153,7 +155,7 @@ class Report(Part):
     )
     objectives: Objectives
     most: int = means("The highest number of sessions that is tried.", ge=1)
-    only: int | None = means("The only level asked for; null: the limit is searched.", None)
+    only: int | None = means("The only level asked for; null if the limit is searched for.", None)
     device: str = means("Whose memory is measured.", "")
     levels: list[Level] = means("In the order in which they ran.", [])
     outcome: Outcome = means(

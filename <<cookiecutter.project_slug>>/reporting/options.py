@@ -22,10 +22,10 @@ def common_parser(
 ) -> ArgumentParser:
     """`add_options` adds the options of what is sent; their defaults are those of SAMPLE."""
     parser = ArgumentParser(f"python -m {program}", description=description)
-    add = parser.add_argument_group("what is tested: a container started here, unless").add_argument
+    add = parser.add_argument_group("what is tested (default: one started here)").add_argument
     add("--image", help="start this image instead")
-    add("--url", type=address, help="the job port of a running container, which gets sessions")
-    add("--ops", type=address, help="its ops port, if that is not 8001 at the same host")
+    add("--url", type=address, help="test a running container instead: its job port")
+    add("--ops", type=address, help="its ops port, if it is not 8001 on the same host")
     add("--token", default="", help="the container's BYOC_AUTH_TOKEN")
     words = "a setting of the container that is started here; can be repeated"
     add("--set", metavar="NAME=VALUE", type=setting, action="append", default=[], help=words)

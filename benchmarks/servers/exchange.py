@@ -79,7 +79,7 @@ async def main(seconds: float) -> None:
     slot = worker.slots[0]
     took: tuple[list[float], ...] = ([], [], [])
     end = time.monotonic() + seconds
-    while time.monotonic() < end:  # in turns, for the same weather
+    while time.monotonic() < end:  # in turns, so that all meet the same load
         for _ in range(BATCH):
             started = time.perf_counter()
             await exchange(slot)

@@ -17,7 +17,7 @@ AT_ONCE = 2
 MOST_SECONDS = 3600
 PYPROJECT = tomllib.loads((TEMPLATE / "pyproject.toml").read_text(encoding="utf-8"))
 DEEP: list[str] = PYPROJECT["dependency-groups"]["deep"]
-# Python in a generated repository's environment and, beside it, what deep suites need.
+# Python in a generated repository's environment, plus what deep suites need.
 DEEP_PYTHON = ("uv", "run", *(f"--with={package}" for package in DEEP), "python", "-m")
 # The official SDK is the referee in deep suites. Generated repositories don't need it.
 (SDK,) = (package for package in DEEP if package.startswith("livepeer-gateway"))

@@ -12,7 +12,7 @@ from programs.environment import CheckError, run, variables
 
 PLACE = Path("src", "<<cookiecutter.package_name>>", "runtime")
 SOURCES = [FOLDER / PLACE, *FOLDER.glob(f"_only/*/{PLACE}")]
-# From the top down: a room imports from those below it, and from itself.
+# From the top down: a package imports from itself and from those below it.
 LAYERS = (
     ("serve", "env_example"),
     ("lifecycle",),
@@ -126,22 +126,22 @@ def imported(name: str, path: Path) -> set[str]:
     return found
 
 
-def room(module: str) -> str:
+def package(module: str) -> str:
     return module.partition(".")[0]
 
 
 def test_imports_go_one_way(files: dict[str, Path]) -> None:
     depth = {name: number for number, names in enumerate(LAYERS) for name in names}
-    rooms = {name.partition("/")[0].removesuffix(".py") for name in files} - {"__init__"}
-    assert rooms == {*depth}
+    packages = {name.partition("/")[0].removesuffix(".py") for name in files} - {"__init__"}
+    assert packages == {*depth}
     back = [
         f"{name} imports {module}"
         for name, path in files.items()
         for module in imported(name, path)
-        if (here := room(name.replace("/", ".").removesuffix(".py"))) != room(module)
+        if (here := package(name.replace("/", ".").removesuffix(".py"))) != package(module)
         and (
-            depth[room(module)] < depth[here]
-            or any({here, room(module)} <= apart for apart in APART)
+            depth[package(module)] < depth[here]
+            or any({here, package(module)} <= apart for apart in APART)
         )
     ]
     assert back == []

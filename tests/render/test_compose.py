@@ -205,7 +205,7 @@ def test_container_registers_itself_unless_the_operator_does_it(
         container, _ = services(repository)
         told = {name: container["environment"].get(name) for name in REGISTRATION}
         static = repository.answers["registration"] == "static"
-        assert told == (dict.fromkeys(REGISTRATION) if static else ANNOUNCED)
+        assert told == (dict.fromkeys(REGISTRATION) if static else REGISTRATION)
         assert container.get("secrets", []) == ([] if static else ["orchestrator_secret"])
 
 

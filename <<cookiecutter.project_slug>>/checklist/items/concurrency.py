@@ -35,14 +35,14 @@ class Capacity(Item):
             try:
                 answer = one_more(container)
             except httpx.TimeoutException:
-                raise FailedError(f"one more than {lab.capacity} is not refused") from None
+                raise FailedError(f"one session more than {lab.capacity} is not refused") from None
         if answer.status_code not in NO_ROOM:
             words = f"{answer.status_code} {answer.text}"
-            raise FailedError(f"one more than {lab.capacity} was answered {words}")
+            raise FailedError(f"one session more than {lab.capacity} was answered {words}")
         if container.errors("capacity") != refused + 1:
             raise FailedError("the refusal is not counted as `capacity` in byoc_errors_total")
         first_answer(lab, container)
-        return f"{lab.capacity} were admitted, one more got {answer.status_code}, then one again"
+        return f"{lab.capacity} admitted, one more got {answer.status_code}, later one was admitted"
 
 
 class RetryAfter(Item):
@@ -64,7 +64,7 @@ class RetryAfter(Item):
             answer = one_more(container)
         after = answer.headers.get("Retry-After", "")
         if answer.status_code != 503 or not after.isdecimal():
-            raise FailedError(f"it is {answer.status_code} with Retry-After {after!r}")
+            raise FailedError(f"the refusal is {answer.status_code} with Retry-After {after!r}")
         return f"503, Retry-After: {after}"
 
 
@@ -103,7 +103,7 @@ class SilentCaller(Item):
     def check(self, lab: Lab) -> str:
         settings = {**IMPATIENT, "BYOC_CAPACITY": "1"}
         with lab.start(**settings) as container, silent_caller(container):
-            soon(lambda: container.metric(ACTIVE), "the silent session")
-            soon(lambda: not container.metric(ACTIVE), "its end")
+            soon(lambda: container.metric(ACTIVE), "the silent session opens")
+            soon(lambda: not container.metric(ACTIVE), "the silent session ends")
             first_answer(lab, container)
-        return f"it is free again with {' '.join('='.join(each) for each in IMPATIENT.items())}"
+        return f"the place is free with {' '.join('='.join(each) for each in IMPATIENT.items())}"

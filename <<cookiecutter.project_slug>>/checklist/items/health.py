@@ -1,6 +1,6 @@
 """Health under load.
 
-Orchestrators wait 3 s for each poll, and end all sessions after one failure.
+Orchestrators wait 3 s for each poll of a static runner, and end all its sessions after one failure.
 """
 
 import signal
@@ -41,7 +41,7 @@ def watched(container: Container) -> Iterator[list[str]]:
         soon(lambda: len(scraper.polls) > POLLS, "polls of /health")
     if scraper.misses:
         first = scraper.misses[0]
-        words = f"{len(scraper.misses)} of {len(scraper.polls)} polls missed, the first one with"
+        words = f"{len(scraper.misses)} of {len(scraper.polls)} polls failed, the first one with"
         raise FailedError(f"{words} {first.words}")
     seen.append(f"{len(scraper.polls)} polls of /health were answered with ok within 3 s")
 
@@ -51,7 +51,7 @@ class HealthUnderLoad(Item):
 
     `/health` is ok while all places are taken and other callers are refused.
 
-    Why: go-livepeer polls every 5 s, waits 3 s, and ends all sessions of a container after one
+    Why: go-livepeer polls a static runner every 5 s, waits 3 s, and ends all its sessions after one
     failure. https://github.com/livepeer/go-livepeer/blob/v0.9.1/ai/runner/live_runner.go
 
     Fix: answer `/health` from a thread of its own, from a state that other threads have written.

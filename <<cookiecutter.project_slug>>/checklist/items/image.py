@@ -119,7 +119,7 @@ class HealthCheck(Item):
 
     Docker checks the server in exec form, and the check fails if there is no server.
 
-    Why: without a check Docker and Compose call a container healthy that hangs.
+    Why: without a check, Docker and Compose call a hanging container healthy.
     https://docs.docker.com/reference/dockerfile/#healthcheck
 
     Fix: keep the Dockerfile's HEALTHCHECK, which exits with 0 if the server is well, else with 1.
@@ -132,7 +132,7 @@ class HealthCheck(Item):
         found = config(lab.image).get("Healthcheck") or {}
         form, *command = found.get("Test") or ["NONE"]
         if form != "CMD":
-            raise FailedError(f"there is none in exec form, but {form} {' '.join(command)}")
+            raise FailedError(f"its form is not exec, but {form} {' '.join(command)}")
         if not found.get("Timeout"):
             raise FailedError("it has no timeout, and Docker waits for 30 s")
         container = lab.running()

@@ -41,9 +41,9 @@ def measure(lab: Lab) -> Report:
 
 
 class MemoryFits(Item):
-    """The sessions fit the memory.
+    """The sessions fit into the memory.
 
-    The memory of as many sessions as the capacity fits the device, with some to spare.
+    As many sessions as the capacity fit into the memory of the device, with some to spare.
 
     Why: sessions are admitted by number, and one that fills the memory ends all others. https://pytorch.org/docs/stable/notes/cuda.html#memory-management
 
@@ -64,7 +64,7 @@ class MemoryFits(Item):
         words = (
             f"{size(most.idle_bytes)} when idle and {lab.capacity} times "
             f"{size(most.per_session_bytes)} are {size(most.peak_bytes)} of the "
-            f"{size(most.fits_bytes)} that fit; {percent(report.objectives.headroom)} is kept free"
+            f"{size(most.fits_bytes)} available; {percent(report.objectives.headroom)} is kept free"
         )
         if any(level.limit == "memory" for level in report.levels):
             raise FailedError(words)

@@ -114,4 +114,4 @@ class Promtool(Item):
         remarks = (checked.stdout + checked.stderr).decode().splitlines()
         if wrong := [remark for remark in remarks if remark != ALLOWED]:
             raise FailedError("; ".join(wrong))
-        return "it has no remark, but for the unit in byoc_frame_latency_ms"
+        return "promtool remarks on nothing but the unit in byoc_frame_latency_ms"

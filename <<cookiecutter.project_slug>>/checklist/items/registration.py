@@ -90,7 +90,7 @@ class RegisteredAgain(Item):
     Why: orchestrators forget containers that sent nothing or were unreachable, and do not report
     it. https://github.com/livepeer/go-livepeer/tree/v0.9.1
 
-    Fix: keep registering while the container runs, again if it is refused, and stay healthy.
+    Fix: keep registering while the container runs, also after a refusal, and stay healthy.
     """
 
     needs = (Registered,)

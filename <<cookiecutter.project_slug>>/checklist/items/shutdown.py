@@ -91,7 +91,7 @@ class StopTwice(Item):
                 seconds = stop(lab, container, "drain ended")
             if words := lost(callers, container):
                 raise FailedError("; ".join(words))
-        return f"a drain of {DRAIN_SECONDS} s ended {seconds:.1f} s after it, and nothing was lost"
+        return f"a drain of {DRAIN_SECONDS} s ended {seconds:.1f} s after the signal, without loss"
 
 
 class StopWhileLoading(Item):

@@ -33,7 +33,7 @@ def first_answer(lab: Lab, container: Container, orchestrator: str | None = None
         words = " ".join(callers.troubles) or "no answer came"
         raise FailedError(f"a session is not served: {words}")
     if passed := total(container, UNPROCESSED) - before:
-        words = f"the model failed on {passed:g} frames, which came out as they went in"
+        words = f"the model failed on {passed:g} frames, which came out unprocessed"
         raise FailedError(f"{words}: {last_words(container.log())}")
     return trace.first_seconds
 
@@ -166,12 +166,12 @@ class WrongSetting(Item):
 
 
 class GpuRequired(Item):
-    """No start without a GPU that is required.
+    """Does not start without a required GPU.
 
     If a GPU is required and there is none, the container does not start.
 
-    Why: a model that falls back to the CPU registers, gets sessions, and serves them too slowly to
-    be paid. https://github.com/NVIDIA/nvidia-container-toolkit
+    Why: a container whose model falls back to the CPU registers, gets sessions, and serves them too
+    slowly to be paid. https://github.com/NVIDIA/nvidia-container-toolkit
 
     Fix: check for a GPU at the start when BYOC_REQUIRE_GPU is set, and exit with 2.
     """

@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def settings() -> "tuple[type[SettingsGroup], ...]":
-    """What is read from the environment, beside what every container reads."""
+    """Settings that this container reads, besides those that every container reads."""
     #% if cookiecutter.registration != "static"
     from .runtime.livepeer.<<cookiecutter.__registration_settings>> import REGISTRATION_SETTINGS
     #% endif

@@ -13,7 +13,7 @@ UNESCAPED = "$&+,/:;=@"  # beside letters, digits and -_.~
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2}).{0,2}")
 VALID_PATH = re.compile(r"[A-Za-z0-9\-_.~!$&'()*+,;=:@/\[\]%]*")
-# Somebody, a name or an IPv6 address, and a port. Go also lets some names pass that nobody has.
+# User info, a host name or IPv6 address, and a port. Go also accepts some impossible names.
 AUTHORITY = re.compile(
     r"([A-Za-z0-9\-_.~!$&'()*+,;=:%@]*@)?"
     r"(\[[0-9A-Fa-f:.]+\]|[^\x00-\x20\x7f#%/:?@\[\\\]^`{|}]*)(:[0-9]*)?"

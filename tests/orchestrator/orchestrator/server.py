@@ -1,4 +1,4 @@
-"""go-livepeer as containers and callers see it: it registers the ones and serves the others.
+"""go-livepeer as containers and callers see it: it registers containers and serves callers.
 
 It is as strict as the contract, whose sections (§) are named where they apply. It asks for no
 payment, knows no signatures and keeps nothing: when it restarts, it has forgotten everything.

@@ -1,4 +1,4 @@
-"""What is no request that anybody serves: answered in one form on both ports, and counted."""
+"""Requests that no route serves are answered in one form on both ports, and counted."""
 
 import json
 import socket
@@ -66,7 +66,7 @@ def read(connection: socket.socket, *, closing: bool = True) -> Answer:
 
 
 def ask(server: Container, port: str, request: str) -> Answer:
-    """Written as it is, as far as it is taken."""
+    """Send the request unchanged; the server may close the connection before its end."""
     with connect(server, port) as connection:
         with suppress(ConnectionError):
             connection.sendall(request.encode("latin-1"))

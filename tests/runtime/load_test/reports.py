@@ -145,8 +145,8 @@ def by_memory() -> Report:
         highest=12,
         recommended=12,
         limit="memory",
-        sentence="12 sessions hold, and memory binds: with 14 the peak was 22.7 GiB, and of the "
-        "23.5 GiB that fit 10 % are kept free.",
+        sentence="12 sessions hold, and the limit is memory: with 14 the peak was 22.7 GiB, and of "
+        "the 23.5 GiB available 10 % are kept free.",
         advice=[
             "Set BYOC_CAPACITY=12.",
             "Start the orchestrator with -maxSessions 12, or a capacity of 12 for this runner.",
@@ -173,8 +173,8 @@ def by_latency() -> Report:
         highest=6,
         recommended=6,
         limit="latency",
-        sentence="6 sessions hold, and latency binds: with 7 the worst session had 87 % of its "
-        "frames on time in one window, where 95 % are asked for.",
+        sentence="6 sessions hold, and the limit is latency: with 7 the worst session had 87 % of "
+        "its frames on time in one window, where 95 % are asked for.",
         advice=["Set BYOC_CAPACITY=6.", "Give the orchestrator a capacity of 6 for this runner."],
         memory_fit=Fit(sessions=42, per_session_bytes=int(0.4 * GIB)),
     )
@@ -201,7 +201,7 @@ def invalid() -> Report:
         "invalid",
         levels,
         highest=2,
-        sentence="Beyond 2 sessions nothing can be said, because the load test itself was late.",
+        sentence="The result beyond 2 sessions is invalid, because the load test itself was late.",
         notes=["NVML told no memory: the driver is not there."],
     )
 

@@ -58,25 +58,24 @@ def test_a_level_that_meets_everything() -> None:
         (
             {"memory": memory(27.1)},
             "memory",
-            "27.1 GiB of memory were used (27 GiB may be: 30 GiB fit, 10 % is kept free)",
+            "27.1 GiB of memory were used (allowed: 27 GiB; 30 GiB available, 10 % kept free)",
         ),
-        ({"refusals": 2}, "capacity", "2 requests met a refusal for want of room"),
+        ({"refusals": 2}, "capacity", "lack of capacity caused 2 refusals"),
         (
             {"errors": {"model_error": 2, "timeout": 1, "nvml": 0}},
             "errors",
-            "3 errors came up (model_error 2, timeout 1; allowed: 0)",
+            "3 errors occurred (model_error 2, timeout 1; allowed: 0)",
         ),
         ({"restarts": 1}, "errors", "the model's process was replaced 1 time"),
         (
             {"frames": frames(foreign=1)},
             "errors",
-            "1 picture came to another session than their own",
+            "1 picture reached the wrong session",
         ),
         (
             {"health": Health(polls=20, misses=["at 7.0 s: no answer within 3 s"])},
             "errors",
-            "1 answer of 20 of /health would not do for an orchestrator, "
-            "the first: at 7.0 s: no answer within 3 s",
+            "1 of 20 polls of /health failed, the first one at 7.0 s: no answer within 3 s",
         ),
         (
             {"frames": frames(worst_share=0.912, worst_session=3)},
@@ -101,7 +100,7 @@ def test_out_of_memory_is_memory_and_an_error() -> None:
     assert (verdict, limit) == ("not met", "memory")
     assert reasons == [
         "the model ran out of memory 2 times",
-        "2 errors came up (out_of_memory 2; allowed: 0)",
+        "2 errors occurred (out_of_memory 2; allowed: 0)",
     ]
 
 
@@ -157,12 +156,12 @@ def test_a_level_without_a_frame_says_nothing_of_latency() -> None:
     assert judged(frames=nothing, refusals=1) == (
         "not met",
         "capacity",
-        ["1 request met a refusal for want of room"],
+        ["lack of capacity caused 1 refusal"],
     )
     assert judged(frames=nothing, unit="job") == (
         "invalid",
         None,
-        ["not one job was due in it (see --seconds)"],
+        ["no job was due during the level (see --seconds)"],
     )
 
 

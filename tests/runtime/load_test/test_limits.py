@@ -27,7 +27,7 @@ def test_no_more_is_recommended_than_the_model_can_do(tmp_path: Path) -> None:
         assert found.limit == "latency"
 
 
-def test_the_containers_own_capacity_binds(tmp_path: Path) -> None:
+def test_the_containers_own_capacity_is_the_limit(tmp_path: Path) -> None:
     """Every level is told in a line of its own, and a sentence says what to do."""
     settings = ("--set=BYOC_CAPACITY=2", PLAIN, "--most", 4)
     code, words = run_load_test(tmp_path, sample(tmp_path), *PATIENT, *settings)

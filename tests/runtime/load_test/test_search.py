@@ -65,14 +65,14 @@ def test_levels_are_doubled_and_bisected() -> None:
 
 @pytest.mark.parametrize("shape", [slope, queue])
 def test_latency_that_rises_is_found_to_one_session(shape: Callable[[int], Age]) -> None:
-    """With head-room: what is recommended is late only by less than the tightened limit."""
+    """With headroom: what is recommended is late only by less than the tightened limit."""
     for capacity in range(1, MOST):
         report = search(Server(shape(capacity)))
         true = highest(in_time(shape(capacity)))
         assert abs(report.highest - true) <= 1
         assert len(report.levels) <= bound(true)
         if true == 1:
-            assert report.outcome == "unstable"  # with head-room not even one holds
+            assert report.outcome == "unstable"  # with headroom not even one holds
             continue
         assert confirmed(report).sessions <= true
         assert confirmed(report).frames.limit_ms == 450
@@ -109,7 +109,7 @@ def test_always_and_never() -> None:
     assert (never.outcome, never.highest, never.recommended) == ("not met", 0, None)
     assert never.sentence == (
         "1 session does not hold: session 1 had 0 % of its frames on time in its worst window "
-        "(objective: 95 % within 500 ms), so latency binds."
+        "(objective: 95 % within 500 ms), so the limit is latency."
     )
     assert (len(never.levels), exit_code(never)) == (1, 1)
 
@@ -127,8 +127,8 @@ def test_an_invalid_level_is_run_once_more() -> None:
     assert (twice.outcome, twice.highest, twice.recommended) == ("invalid", 4, None)
     assert exit_code(twice) == 2
     assert twice.sentence == (
-        "Nothing can be said of 8 sessions, because the load test itself was late for 3.1 % of the "
-        "level (allowed: 1 %). 4 sessions met the objectives once."
+        "The result with 8 sessions is invalid, because the load test itself was late for 3.1 % of "
+        "the level (allowed: 1 %). 4 sessions met the objectives once."
     )
     assert twice.advice == ["Run the load test again from another machine."]
 
@@ -140,8 +140,8 @@ def test_a_confirmation_that_fails_is_tried_lower_once() -> None:
     assert exit_code(report) == 1
     assert report.sentence == (
         "20 sessions met the objectives once, but 18 sessions did not when run for three times as "
-        "long with 10 % head-room: session 1 had 0 % of its frames on time in its worst window "
-        "(objective: 95 % within 450 ms), so latency binds."
+        "long with 10 % headroom: session 1 had 0 % of its frames on time in its worst window "
+        "(objective: 95 % within 450 ms), so the limit is latency."
     )
     one = search(Server(tires(20)), most=1)
     assert (ran(one), one.outcome) == ([(1, False), (1, True)], "unstable")
@@ -154,7 +154,7 @@ def test_the_lower_confirmation_names_what_failed_above_it() -> None:
     assert ran(report)[-2:] == [(10, True), (9, True)]
     assert (report.outcome, report.recommended, report.limit) == ("limit found", 9, "latency")
     assert report.sentence.startswith(
-        "9 sessions hold: with 10, for three times as long with 10 % head-room, session 1 had "
+        "9 sessions hold: with 10, for three times as long with 10 % headroom, session 1 had "
     )
 
 
@@ -226,20 +226,20 @@ def test_what_to_set_and_what_to_change() -> None:
     report = search(Server(peak=lambda sessions: GIB * (3.1 + 1.5 * sessions)))
     assert report.advice == [
         "Set BYOC_CAPACITY=12.",
-        "At the orchestrator: a capacity of 12, and -maxSessions of at least 12.",
+        "At the orchestrator, set a capacity of 12 and -maxSessions to 12 or more.",
         "Memory: 3.1 GiB when idle and 12 sessions of about 1.5 GiB each are 21.1 GiB of the "
-        "24 GiB that fit; 10 % is kept free.",
+        "24 GiB available; 10 % is kept free.",
         "For more sessions: lower the resolution, the batch size or the precision of the model, or "
         "take a device with more memory.",
     ]
     assert report.sentence == (
-        "12 sessions hold: with 13, 22.6 GiB of memory were used (21.6 GiB may be: 24 GiB fit, "
-        "10 % is kept free), so memory binds."
+        "12 sessions hold: with 13, 22.6 GiB of memory were used (allowed: 21.6 GiB; 24 GiB "
+        "available, 10 % kept free), so the limit is memory."
     )
     refused = search(Server(room=3))
     assert refused.sentence == (
-        "3 sessions hold: with 4, 1 request met a refusal for want of room, so the container's own "
-        "capacity binds."
+        "3 sessions hold: with 4, lack of capacity caused 1 refusal, so the limit is the "
+        "container's own capacity."
     )
     assert refused.advice[-1].startswith("For more sessions: raise BYOC_CAPACITY")
     assert "MAX_PARALLEL" in search(Server(cliff(3))).advice[-1]

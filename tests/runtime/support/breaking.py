@@ -47,7 +47,7 @@ class Broken:
         return f"{self.item}: {self.what}"
 
     def put_into(self, folder: Path) -> None:
-        """A copy of what of this repository the checklist needs, with the changes."""
+        """Copy what the checklist needs of this repository, and make the changes."""
         for name in NEEDED:
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / name, folder / name, ignore=ignored)
@@ -114,7 +114,7 @@ def examined(
     session: pytest.Session,
     call: Callable[[Broken, Path], Result] = examine,
 ) -> Iterator[dict[int, Future[Result]]]:
-    """By their numbers, those whose tests were chosen; each has the folder of its number."""
+    """Check the containers of the selected tests, each in a folder named by its number."""
     params = [item.callspec.params for item in session.items if hasattr(item, "callspec")]
     numbers: set[Any] = {each["number"] for each in params if "number" in each}
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -28,7 +28,7 @@ APP = ANSWERS["app"]
 MODE = {"live-video-to-video": "persistent", "batch": "single-shot"}[ANSWERS["pipeline"]]
 FEWEST_POLLS = 5  # on a slow machine; where health waits for the model there are one or two
 CHAOS = {"BYOC_MODEL": "chaos:Chaos", "PYTHONPATH": str(Path(__file__).parent)}
-# However busy the machine is: what ends a session is what a test does.
+# Long timeouts, so that only what a test does ends a session, however busy the machine is.
 CHAOS |= {
     "live-video-to-video": dict.fromkeys(
         ("BYOC_CONTROL_TIMEOUT_SECONDS", "BYOC_SESSION_IDLE_SECONDS"), "600"
@@ -49,14 +49,14 @@ def spawn(log_file: Path, arguments: list[str], **environment: str) -> subproces
 
 
 def with_constants(module: str, **constants: float) -> list[str]:
-    """How to start a server that has others in this module, for a test."""
+    """Arguments that start a server with other values for these constants of the module."""
     lines = [f"{PACKAGE}.{module}.{name} = {value}" for name, value in constants.items()]
     run = f"runpy.run_module({PACKAGE!r}, run_name='__main__')"
     return ["-c", "\n".join([f"import runpy, {PACKAGE}.{module}", *lines, run])]
 
 
 def signal_again(server: Container, number: int = signal.SIGTERM) -> None:
-    """After one that has counted already: not before another one counts."""
+    """Send a second signal, late enough not to count as part of the first."""
     time.sleep(ECHO_SECONDS + 0.1)
     server.process.send_signal(number)
 

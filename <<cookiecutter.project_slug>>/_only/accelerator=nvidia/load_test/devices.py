@@ -148,7 +148,7 @@ class Devices(MemoryWatch):
             sizes = [each.get(key, 0) for each in seen]
             if max(sizes) - min(sizes) > allowed or not all(key in each for each in seen):
                 least, most = min(sizes) // 2**20, max(sizes) // 2**20
-                return f"a neighbour on the GPU, process {key[1]}, had {least} to {most} MiB"
+                return f"another process on the GPU ({key[1]}) varied from {least} to {most} MiB"
         return ""
 
     def _between(self, begin: float, end: float) -> list[Look]:

@@ -26,9 +26,9 @@ type Send = Callable[[], Awaitable[None]]
 def add_options(parser: ArgumentParser, sample: dict[str, Any]) -> None:
     job = sample["JOB"]
     parser.add_argument("sample", nargs="?", default=job, help="a job's file: %(default)s")
-    parser.add_argument("--content-type", help="of the job, if its file name does not say")
+    parser.add_argument("--content-type", help="the job's type, if its file name does not tell")
     parser.add_argument(
-        "--every", type=float, help="seconds from one job of a caller to the next; else no pause"
+        "--every", type=float, help="seconds between starts of a caller's jobs; default: no pause"
     )
     parser.add_argument("--timeout", type=int, default=60, help="seconds for one job")
     add_orchestrator_options(parser)
@@ -80,7 +80,7 @@ class Session:
             due += self._every
 
     async def _wait(self, seconds: float) -> None:
-        """Wait for so long, or until the end."""
+        """Wait for `seconds`, or until the end."""
         ending = asyncio.create_task(self._ending.wait())
         await asyncio.wait([ending], timeout=max(seconds, 0))
         ending.cancel()

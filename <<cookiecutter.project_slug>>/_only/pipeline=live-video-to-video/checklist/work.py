@@ -15,7 +15,7 @@ from emulator.container import Container
 # Short, because the item waits until a session without input times out.
 IMPATIENT = {"BYOC_SESSION_IDLE_SECONDS": "2"}
 MORE = 30  # frames that show that a session goes on: fewer may have been in flight
-CUT = "the stream was cut"  # expected, because the container was stopped
+CUT = "the container ended the stream early"  # expected, because the container was stopped
 STREAM_SECONDS = 2
 NOWHERE = "http://127.0.0.1:9/input"
 

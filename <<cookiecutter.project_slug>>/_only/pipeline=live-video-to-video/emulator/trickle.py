@@ -93,7 +93,7 @@ class Channel:
         return self.get(index) or (self._add(index) if ahead else None)
 
     def begin(self, segment: Segment) -> None:
-        """At the first byte or an empty end; a repeated index goes back, as in go-livepeer."""
+        """At the first byte or an empty end; a repeated index lowers it, as in go-livepeer."""
         self.next_index = segment.index + 1
         self.written = time.monotonic()
 

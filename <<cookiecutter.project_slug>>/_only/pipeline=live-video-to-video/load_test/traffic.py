@@ -29,14 +29,14 @@ UNIT: Unit = "frame"
 LIMIT_MS = 500
 END_SECONDS = 10  # for what was accepted to come out
 READABLE = 0.9  # of the counters, or they are not used
-PAINTED = "The model changes the counter in the pictures: frozen and foreign ones go unnoticed."
+PAINTED = "The model changes the counter in the pictures: frozen and wrong pictures go unnoticed."
 
 
 def add_options(parser: ArgumentParser, sample: dict[str, Any]) -> None:
     clip, params = sample["CLIP"], sample["PARAMS"]
     parser.add_argument("sample", nargs="?", type=Path, default=clip, help="a video file")
-    parser.add_argument("--params", type=json_object, default=params, help="the model's, as JSON")
-    parser.add_argument("--host", default="127.0.0.1", help="our address for the container")
+    parser.add_argument("--params", type=json_object, default=params, help="parameters, as JSON")
+    parser.add_argument("--host", default="127.0.0.1", help="where the container reaches us")
     add_orchestrator_options(parser)
 
 
@@ -94,12 +94,12 @@ class Session:
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if not self._ending.is_set():
-                self.trace.errors.append("the stream was cut")
+                self.trace.errors.append("the container ended the stream early")
             tasks[0].cancel()
             with suppress(ClientError, TimeoutError):  # it is closed already
                 await self._traffic.http.delete(urls["publish_url"], timeout=SOON)
             _, open_ = await asyncio.wait([tasks[1]], timeout=END_SECONDS)
-            self.trace.errors += ["the stream was not ended" for _ in open_]
+            self.trace.errors += ["the container did not end the stream" for _ in open_]
         finally:
             for task in tasks:
                 task.cancel()

@@ -21,7 +21,7 @@ SHARED: list[Processor] = [
 
 
 class StandardError(io.FileIO):
-    """What can't be written is lost: its reader may be gone, and no session fails for that."""
+    """Drops what can't be written: no session may fail because the reader of the log is gone."""
 
     def write(self, data: Buffer) -> int:
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The metrics that several rooms share; the others stand in the room that they are of.
+"""Metrics that several packages share; every other metric is defined in the package that counts it.
 
 Names and labels are the interface to dashboards and alerts.
 """
@@ -44,7 +44,7 @@ class Metrics:
 
 
 class FrameMetrics:
-    """Frames through the model; of batch, a frame is a job. The texts say what is counted."""
+    """Frames through the model; a job counts as a frame. The arguments are the help texts."""
 
     def __init__(
         self, registry: CollectorRegistry, *, latency: str, frames_in: str, frames_out: str

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .ops.gpu import Gpu
 
 BACKLOG = 2048
-# Of every container, beside those of its parts.
+# The settings of every container, besides those of its parts.
 SETTINGS: Kinds = (ContainerSettings, WorkerSettings, GpuSettings)
 
 
@@ -85,7 +85,7 @@ def start(
         spawn = partial(Child.spawn, settings, executor)
         child = spawn()
         try:
-            # What imports leave behind stays: the collector would look through it again and again.
+            # Freeze the imported objects, or the garbage collector would scan them again and again.
             gc.disable()
             from .container import Container
             from .lifecycle import run

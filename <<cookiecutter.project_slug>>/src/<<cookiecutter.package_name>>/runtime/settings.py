@@ -1,4 +1,4 @@
-"""Settings: read once from the environment, each described once, in the class of its room."""
+"""Settings: read once from the environment; each is described once, in the class of its group."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -23,7 +23,7 @@ class SettingsError(Exception):
 
 
 class SettingsGroup(BaseModel):
-    """The settings of one room. A field's variable is the prefix and its name in capitals.
+    """The settings of one part. A field's variable is the prefix and its name in capitals.
 
     Each field has a description, from which `.env.example` is written.
     """

@@ -1,6 +1,7 @@
 """Which signals stop the container, and which of them count.
 
-Imports next to nothing, because before `exit_at_once` the kernel keeps signals from process 1.
+This module imports little, because the kernel withholds stop signals from process 1 until
+`exit_at_once` has set handlers.
 """
 
 import os

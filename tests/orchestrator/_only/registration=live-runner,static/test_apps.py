@@ -136,7 +136,7 @@ def test_paths_that_cannot_be_decoded(
 
 
 def ask(client: Client, target: str) -> httpx.Response:
-    """The target as it is: httpx would mend it."""
+    """The target as it is: httpx would fix it."""
     return client.post(httpx.URL(client.base_url, raw_path=target.encode()))
 
 

@@ -4,7 +4,7 @@ The container runs one `Model` in a process of its own: `load` once, `open` for 
 `close` before a clean exit. A crash, a hang or an endless loop in here costs some frames, not the
 sessions.
 
-The example turns the colors of a video, and tells the brightness of the picture now and then.
+The example inverts the colors of a video, and sends the brightness of every 30th frame as data.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a job port has whatever it serves: health, errors in one form, and a document of it all."""
+"""What every job port has: /health, errors in one form, and an OpenAPI document."""
 
 from collections.abc import Callable
 from importlib.metadata import version

@@ -77,7 +77,7 @@ def json(*forms: str) -> dict[str, Any]:
 def answers(
     success: dict[str, Any], *errors: dict[int, str], forms: tuple[str, ...] = ("Failed",)
 ) -> Described:
-    """What a route answers: its success and, beside the errors of every route, its own."""
+    """What a route answers: its success and, besides the errors of every route, its own."""
     described = {status: words for each in (ERRORS, *errors) for status, words in each.items()}
     failures: Described = {
         status: {"description": words, **json(*forms), **HEADERS.get(status, {})}

@@ -36,7 +36,7 @@ async def read_body(receive: Receive, headers: Headers, limit: int, seconds: flo
 
 
 async def discard_body(receive: Receive, seconds: float) -> None:
-    """Read on before the connection is closed: unread bytes reset it, and the answer is lost."""
+    """Read the rest of the body, because closing with unread bytes resets the connection."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while (await receive()).get("more_body", False):

@@ -50,7 +50,7 @@ def protocol(metrics: Metrics) -> type[HttpToolsProtocol]:
 
     class Protocol(HttpToolsProtocol):
         refused = False
-        head_bytes = 0  # so far, with whatever came behind it
+        head_bytes = 0  # received since the last complete head or piece of a body
         field_bytes = 0
 
         def data_received(self, data: bytes) -> None:
@@ -64,7 +64,7 @@ def protocol(metrics: Metrics) -> type[HttpToolsProtocol]:
         def on_header(self, name: bytes, value: bytes) -> None:
             self.field_bytes += len(name) + len(value)
             if self.field_bytes > MAX_HEAD_BYTES:
-                raise ValueError  # stops the parser, which then has this refused
+                raise ValueError  # stops the parser; uvicorn then calls send_400_response
             super().on_header(name, value)
 
         def on_headers_complete(self) -> None:

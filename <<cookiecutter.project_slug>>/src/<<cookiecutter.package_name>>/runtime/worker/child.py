@@ -1,6 +1,6 @@
 """The model's process as the kernel has it: spawned, never forked.
 
-It is spawned before the server is imported, so that this module imports little.
+This module imports little, because the process is spawned before the server is imported.
 """
 
 import asyncio

@@ -31,5 +31,5 @@ class Dispatcher[S: Slot](ABC):
     def settle(self, loss: ErrorType, *, known: bool) -> None:
         """Decide what becomes of the work that a lost worker had in hand, and count the loss once.
 
-        `known`: the call that cost the worker has failed already, and this is about its neighbors.
+        `known`: the call that caused the loss has failed already; settle only the other calls.
         """

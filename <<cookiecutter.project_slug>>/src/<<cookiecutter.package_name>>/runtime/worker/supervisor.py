@@ -82,7 +82,7 @@ class Supervisor[S: Slot]:
     async def run(self) -> None:
         """Serve until cancelled; raises ModelUnavailableError when the model can't be started.
 
-        A worker that was of use is replaced at once, one that was not after a growing delay.
+        A worker that has done useful work is replaced at once, any other after a growing delay.
         """
         failed_starts = 0
         delay = 0.0
@@ -147,7 +147,7 @@ class Supervisor[S: Slot]:
         except* WorkerLostError as losses:
             cause = cause_of(losses)
         except* Exception:
-            # A fault of our own must not cost more than one of the model's.
+            # A bug in the container must cost no more than a crash of the model.
             log.exception("worker served badly")
         self.state = State.RESTARTING
         await worker.kill()
@@ -182,7 +182,7 @@ def longer(delay: float) -> float:
 
 
 def count_oom_kills() -> int:
-    """How often the kernel has killed for want of memory in this container."""
+    """How many processes the kernel's OOM killer has killed in this container."""
     for file in CGROUP_EVENTS:
         with suppress(OSError):
             words = Path(file).read_text().split()

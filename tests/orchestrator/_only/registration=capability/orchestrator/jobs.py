@@ -13,7 +13,7 @@ from .node import Node
 
 PATH = "/process/request"
 LONGEST_LINE = 65_535
-# Upstream's loop has no pause at all; that much would only heat the machine.
+# go-livepeer's loop has no pause at all, which would waste CPU here.
 FLOOD_SECONDS = 0.001
 
 

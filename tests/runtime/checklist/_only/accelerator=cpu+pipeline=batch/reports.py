@@ -97,7 +97,7 @@ def empty() -> Report:
 
 
 def hostile() -> Report:
-    """What was seen and what was tested others wrote, and only that."""
+    """Only what was seen and what was tested are hostile, because others wrote them."""
     verdicts: list[Verdict] = ["passed", "failed", "blocked", "skipped", "not tested"]
     items = [
         finding(n // 6, verdicts[n % 5], HOSTILE * 20, id=f"item-{n}", needs=[]) for n in range(60)

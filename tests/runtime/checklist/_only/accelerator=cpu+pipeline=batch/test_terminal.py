@@ -124,4 +124,4 @@ def test_all_that_is_known_of_an_item_is_told(module: str) -> None:
 def test_an_item_that_is_not_there_is_refused() -> None:
     code, words = without_terminal("-m", "checklist", "--explain", "nothing")
     assert code == 2
-    assert words.splitlines()[-1].endswith("nothing: there is no such item: see --list")
+    assert words.splitlines()[-1].endswith("nothing: no such item, see --list")

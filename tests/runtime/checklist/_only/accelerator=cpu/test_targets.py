@@ -35,7 +35,7 @@ def test_one_that_runs_is_tried_up_to_its_own_capacity(tmp_path: Path) -> None:
         (["--url=http://127.0.0.1:9"], "there is no answer from http://127.0.0.1:8001/health"),
         (["--url=http://127.0.0.1:9", "--ops=http://127.0.0.1:9"], "(see --ops)"),
         (["--image=there-is-no-such-image"], "nothing was tested: "),
-        (["--only=nothing"], "nothing: there is no such item: see --list"),
+        (["--only=nothing"], "nothing: no such item, see --list"),
         (["--image=an-image", "--url=http://127.0.0.1:9"], "give one of --image and --url"),
         (["--capacity=0"], "must be a whole number, 1 or more"),
     ],

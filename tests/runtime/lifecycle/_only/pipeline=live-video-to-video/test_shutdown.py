@@ -40,7 +40,7 @@ def freed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, freed: Path) -> Iterator[Container]:
-    """That events are not taken any more is noticed with the next one."""
+    """Frequent heartbeats, because a closed events channel is noticed at the next event."""
     environment = PATIENT | {"CHAOS_FREED": str(freed)}
     folder, quick = (
         tmp_path_factory.mktemp("ends"),

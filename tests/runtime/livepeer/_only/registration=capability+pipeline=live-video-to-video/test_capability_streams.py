@@ -101,7 +101,7 @@ def test_what_is_over_capacity_is_refused(
 def test_a_stream_that_has_ended_counts_until_it_is_released(
     server: Container, orchestrator: OrchestratorServer
 ) -> None:
-    """The orchestrator takes it off itself then: with a load of 0 before, it would count -1."""
+    """Because the orchestrator then subtracts 1 from the load, which would make -1 of 0."""
     with Viewer(server, orchestrator, "ended") as viewer:
         viewer.open()
         viewer.end_input()

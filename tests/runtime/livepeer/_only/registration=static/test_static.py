@@ -58,7 +58,7 @@ def test_stopped_runner_fails_a_poll(start_server: StartContainer) -> None:
 
 
 def test_draining_container_waits_for_a_poll(start_server: StartContainer) -> None:
-    """Of an orchestrator: the check of the container's own health is none."""
+    """Only an orchestrator's poll counts, not the container's own health check."""
     with start_server(BYOC_DRAIN_SECONDS="60") as server:
         assert server.ops.get("/health").status_code == 200
         server.process.send_signal(signal.SIGTERM)

@@ -236,7 +236,7 @@ def test_summary_of_what_others_wrote_is_only_text() -> None:
 
 def test_headline_is_how_the_sentence_begins() -> None:
     report = by_latency()
-    report.sentence = "6 sessions hold: with 7, session 1 was late, so latency binds."
+    report.sentence = "6 sessions hold: with 7, session 1 was late, so the limit is latency."
     assert words.headline(report) == "6 sessions hold"
     report.sentence = ""
     assert words.headline(report) == "Limit found"

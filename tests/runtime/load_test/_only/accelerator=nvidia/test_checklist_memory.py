@@ -42,6 +42,6 @@ def test_a_capacity_above_the_card_fails(
     fits = found["memory-fits"]
     assert fits.verdict == verdict, words
     assert f"100 MiB when idle and {capacity} times 100 MiB are" in fits.words
-    assert "of the 450 MiB that fit; 10 % is kept free" in fits.words
+    assert "of the 450 MiB available; 10 % is kept free" in fits.words
     measured = {"passed": "passed", "failed": "blocked"}[verdict]
     assert found["capacity-measured"].verdict == measured, words

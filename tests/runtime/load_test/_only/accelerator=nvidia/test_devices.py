@@ -40,7 +40,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 def watching(
     *uuids: str, root: int | None = None, here: bool = True
 ) -> AbstractContextManager[MemoryWatch]:
-    """Of a container that has told of these devices, 100 of 1000 bytes each, and then no more."""
+    """Watch a container whose last metrics had these devices, with 100 of 1000 bytes each."""
     sizes = ((USED, 100.0), (TOTAL, 1000.0))
     told = [Sample(name, {"uuid": uuid}, size) for name, size in sizes for uuid in uuids]
     scraper = Scraper("http://nobody.invalid")
@@ -53,7 +53,7 @@ def last(watch: MemoryWatch) -> int:
 
 
 def go_on(watch: MemoryWatch) -> float:
-    """Until the processes have been listed anew; returns the moment from which on they were."""
+    """Wait until the processes have been listed again; returns the time before that."""
     begin = time.monotonic()
     enough = SAMPLES_A_LIST + 1  # the last of them may still be at its list
     eventually(lambda: len(watch.used(begin, math.inf)) > enough, "samples")
@@ -231,7 +231,11 @@ def test_a_process_of_the_containers_that_has_ended_is_no_neighbour(nvml: Standi
 
 @pytest.mark.parametrize(
     ("before", "after", "words"),
-    [(50, 70, "had 50 to 70 MiB"), (None, 5, "had 0 to 5 MiB"), (5, None, "had 0 to 5 MiB")],
+    [
+        (50, 70, "varied from 50 to 70 MiB"),
+        (None, 5, "varied from 0 to 5 MiB"),
+        (5, None, "varied from 0 to 5 MiB"),
+    ],
 )
 def test_a_neighbour_that_changes_is_trouble(
     nvml: Standin, before: int | None, after: int | None, words: str
@@ -245,7 +249,7 @@ def test_a_neighbour_that_changes_is_trouble(
             assert trouble(watch, begin) == ""
             nvml(*using(used[1]))
             found = eventually(lambda: trouble(watch, begin), "trouble")
-            assert found == f"a neighbour on the GPU, process {neighbour}, {words}"
+            assert found == f"another process on the GPU ({neighbour}) {words}"
             begin = go_on(watch)
             assert trouble(watch, begin) == ""
 
@@ -259,7 +263,7 @@ def test_a_neighbour_that_has_changed_since_level_0_is_trouble(nvml: Standin) ->
             nvml(*using({child: 50, neighbour: 100}))
             go_on(watch)
             begin = go_on(watch)
-            assert "had 50 to 100 MiB" in trouble(watch, begin)
+            assert "varied from 50 to 100 MiB" in trouble(watch, begin)
 
 
 def test_a_neighbour_that_changes_little_is_no_trouble(nvml: Standin) -> None:

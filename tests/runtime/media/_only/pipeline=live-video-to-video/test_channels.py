@@ -52,7 +52,7 @@ runpy.run_module({PACKAGE!r}, run_name="__main__")
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
-    """That events are not taken any more is noticed with the next one."""
+    """Frequent heartbeats, because a closed events channel is noticed at the next event."""
     folder, quick = (
         tmp_path_factory.mktemp("channels"),
         with_constants("runtime.sessions.live", HEARTBEAT_SECONDS=1),

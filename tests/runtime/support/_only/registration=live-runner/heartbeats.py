@@ -44,6 +44,6 @@ def no_room(answer: httpx.Response) -> bool:
 
 
 async def take_time(request: web.Request) -> None:
-    """A fault: withdrawals are not done at once."""
+    """A fault that delays unregistering."""
     if request.path.endswith("/unregister"):
         await asyncio.sleep(0.4)

@@ -25,7 +25,7 @@ def entry(server: Container, **changes: Any) -> dict[str, Any]:
 
 
 def configure(orchestrator: OrchestratorServer, *entries: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the operator is told of each."""
+    """Register these runners; returns what the orchestrator answers for each."""
     with Client(orchestrator) as client:
         answer = client.post("/registerLiveRunners", json={"runners": entries})
         assert answer.status_code == 200, answer.text

@@ -144,7 +144,7 @@ def test_a_segment_that_was_left_open_ends_when_it_is_lapped(
     client: httpx.Client,
     pool: ThreadPoolExecutor,
 ) -> None:
-    """By the writer: a reader who asks in advance takes its place, and nobody ends it then."""
+    """By a writer. A reader who asks for the new segment first replaces it without closing it."""
     with Publisher(f"{url}/0") as lost:
         lost.send(b"one")
         with client.stream("GET", f"{url}/0") as subscriber:

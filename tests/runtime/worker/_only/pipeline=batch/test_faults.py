@@ -44,7 +44,7 @@ def frail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
 
 
 @pytest.fixture(scope="module")
-def three_lanes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
+def three_threads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     """A server whose model may be called by three threads."""
     with run_server(
         tmp_path_factory.mktemp("parallel"),
@@ -56,10 +56,10 @@ def three_lanes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]
 
 
 @pytest.fixture
-def parallel(three_lanes: Container) -> Container:
+def parallel(three_threads: Container) -> Container:
     """That server, once it is sound again."""
-    eventually(lambda: do(three_lanes, "echo").is_success, "a job answered")
-    return three_lanes
+    eventually(lambda: do(three_threads, "echo").is_success, "a job answered")
+    return three_threads
 
 
 def kill_worker(server: Container) -> None:

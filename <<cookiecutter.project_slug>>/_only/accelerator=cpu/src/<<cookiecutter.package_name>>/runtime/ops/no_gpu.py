@@ -1,4 +1,4 @@
-"""No GPU: this container was generated for the processor alone. The metrics keep their names."""
+"""No GPU: this container was generated for the CPU alone. The metrics keep their names."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -96,7 +96,7 @@ class NvidiaGpu(Gpu):
             if name not in self._faults:
                 self._on_error()
                 log.warning("gpu memory unknown", device=name, error=error)
-        if DRIVER in reading.faults:  # so that whether devices still fail is not known
+        if DRIVER in reading.faults:  # without the driver, nothing is known of the devices
             self._faults |= reading.faults.keys()
             return
         for name in self._faults - reading.faults.keys():
@@ -124,7 +124,7 @@ class NvidiaGpu(Gpu):
             reading.faults[DRIVER] = str(error)
             lost = True
         if lost:
-            # A session with a driver or device that went away does not see it come back.
+            # NVML sees a lost driver or device come back only if it is initialized again.
             with suppress(pynvml.NVMLError):
                 pynvml.nvmlShutdown()
             self._initialized = False
@@ -147,7 +147,7 @@ class NvidiaGpu(Gpu):
 
 
 def describe(environ: Mapping[str, str]) -> dict[str, Any] | None:
-    """The first device that can be read, as the contract describes it. Raises pynvml.NVMLError."""
+    """The first device that can be read, as heartbeats describe it. Raises pynvml.NVMLError."""
     pynvml.nvmlInit()
     try:
         for device in visible_devices(environ):

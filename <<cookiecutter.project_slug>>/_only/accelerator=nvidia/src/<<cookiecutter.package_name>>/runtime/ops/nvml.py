@@ -16,7 +16,7 @@ from .gpu import MemorySample
 CHOSEN = "CUDA_VISIBLE_DEVICES"
 GRANTED = "NVIDIA_VISIBLE_DEVICES"
 
-# What a device answers for good; after any other error it may have been lost.
+# Errors that a device always gives; any other error may mean that the device is lost.
 SETTLED = (pynvml.NVMLError_NotSupported, pynvml.NVMLError_NoPermission)
 
 
@@ -65,8 +65,8 @@ def granted_devices(devices: list[Device], value: str) -> list[Device]:
     """What NVIDIA_VISIBLE_DEVICES grants.
 
     The toolkit has applied it to a container before we start, except to a privileged one. Its
-    numbers are the host's, not those left in the container, so that they count only where more
-    devices are to be seen than they name. `all`, `void` (which the toolkit sets when it gives
+    numbers are the host's, not the container's, so they are applied only if more devices are
+    visible than the variable names. `all`, `void` (which the toolkit sets when it gives
     devices by CDI) and names of other forms restrict nothing.
     """
     entries = [entry.strip() for entry in value.split(",")]

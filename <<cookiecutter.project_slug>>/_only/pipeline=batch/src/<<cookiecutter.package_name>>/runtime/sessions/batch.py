@@ -25,7 +25,7 @@ from ..worker.supervisor import Supervisor
 from . import sse
 from .batch_admission import BatchAdmission, JobSession
 
-# An answer is sent in pieces of at most so many bytes.
+# An answer is sent in pieces of at most this many bytes.
 PIECE_BYTES = 262_144
 IDENTIFIER = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 

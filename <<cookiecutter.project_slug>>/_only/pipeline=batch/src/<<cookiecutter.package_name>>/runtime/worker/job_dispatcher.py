@@ -58,7 +58,7 @@ class JobDispatcher(Dispatcher[JobSlot]):
     def settle(self, loss: ErrorType, *, known: bool) -> None:
         """Fail the jobs of a lost worker, or try them once more.
 
-        If the cause is not known, a single job is taken for it, but of several none is.
+        If the cause is unknown and the worker had only one job, that job is taken to be the cause.
         """
         self._suspect = None
         jobs, self._in_hand = self._in_hand, []

@@ -84,7 +84,7 @@ def put(kind: Literal["answer", "chunk"], answer: Answer, buffer: SharedBuffer) 
             raise UnsendableError(f"no content type: {name!r}")
         return Reply(kind, write(answer.data, buffer), name)
     try:
-        # Some readers of events take more characters for the end of a line than there are.
+        # ASCII, because some readers of events also end lines at Unicode line separators.
         ascii_only = kind == "chunk"
         text = json.dumps(answer, ensure_ascii=ascii_only, allow_nan=False, separators=(",", ":"))
         return Reply(kind, write(text.encode(), buffer), "application/json")

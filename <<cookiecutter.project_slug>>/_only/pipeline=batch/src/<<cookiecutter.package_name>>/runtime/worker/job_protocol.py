@@ -21,8 +21,8 @@ class Dispatch(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """`size` is that of the answer or chunk in bytes; `error` is what a model can cause and
-    outlive.
+    """`size` is that of the answer or chunk in bytes; `error` is a type that a model can
+    cause and survive.
     """
 
     kind: Literal["answer", "chunk", "end", "error"]

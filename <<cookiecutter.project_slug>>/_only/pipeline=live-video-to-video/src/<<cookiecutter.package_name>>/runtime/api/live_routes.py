@@ -43,8 +43,8 @@ from .stream_request import HEADERS, MAX_REQUEST_BYTES, read_json, read_stream_i
 LEGACY_PATH = "/live-video-to-video"
 LEGACY_STATUSES = (400, 401, 422)
 
-# What may go wrong, beside the errors of every route.
-STREAM = {422: "`field` and `message` say what to mend"}
+# What may go wrong, besides the errors of every route.
+STREAM = {422: "`field` and `message` say what to fix"}
 BODY = {
     408: "the body did not arrive within BYOC_BODY_TIMEOUT_SECONDS",
     413: f"the body is larger than {MAX_REQUEST_BYTES} bytes",

@@ -18,8 +18,7 @@ type Picture = NDArray[np.uint8]
 # Gateways relay data line by line and stumble over a line of 65,536 bytes (media/segment_rw.go).
 MAX_MESSAGE_BYTES = 65_000
 MAX_MESSAGES = 100
-# All messages of one call go through the slot in one line, where what they quote takes twice as
-# much.
+# All messages of one call are one JSON line in the slot, where escaping may double their size.
 MAX_CALL_BYTES = 500_000
 
 
@@ -31,7 +30,7 @@ def parse[M: BaseModel](kind: type[M], params: Params) -> M:
 class Session:
     """One caller's stream, as its model sees it.
 
-    What is emitted is sent with the answer to the call that is being served.
+    Emitted events and data are sent with the reply to the current call of the model.
     """
 
     def __init__(self, session_id: str) -> None:

@@ -47,9 +47,9 @@ class Publisher:
         return self._segment is not None
 
     async def begin(self) -> asyncio.Task[bool]:
-        """Start a segment as soon as the server can be reached; returns its sending.
+        """Start a segment as soon as the server can be reached; return the task that sends it.
 
-        The result of that is True when the server has received the whole segment.
+        The task's result is True if the server has received the whole segment.
 
         Raises ChannelClosedError, and ChannelLostError.
         """
@@ -59,7 +59,7 @@ class Publisher:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def try_begin(self) -> asyncio.Task[bool] | None:
-        """The same at once: None when the server can't be reached. Ends the segment before."""
+        """Try once: None if the server can't be reached. Ends the previous segment first."""
         await self.end()
         if self.closed:
             raise ChannelClosedError

@@ -46,7 +46,7 @@ log = structlog.get_logger()
 
 
 class Reservation(ABC):
-    """`owns_channels`: the container has made the channels, and keeps them alive."""
+    """`owns_channels`: the container has had the channels created, and keeps them alive."""
 
     owns_channels: ClassVar[bool]
 
@@ -65,7 +65,7 @@ class StreamReservation(Reservation):
         self._tls = tls
 
     async def release(self) -> None:
-        """Wait until the channels are gone, because only the session's caller can ask for it."""
+        """Wait until the channels are gone, because only the caller can request the release."""
         outage = Outage()
         with suppress(TimeoutError, ChannelLostError):
             async with asyncio.timeout(RELEASE_SECONDS), new_client(self._tls) as http:
@@ -137,8 +137,8 @@ class RunnerReservation(Reservation):
         )
 
     async def release(self) -> None:
-        """Ask for it until that succeeds: until then the session's viewers wait for its end, and it
-        takes up capacity.
+        """Request the release until that succeeds, because an unreleased session takes up capacity,
+        and its viewers wait for its end.
         """
         logged = False
         with suppress(TimeoutError):

@@ -16,7 +16,7 @@ from .trickle import (
     header_number,
 )
 
-# A reader that gets no byte for so long asks again, as orchestrators do (trickle_subscriber.go).
+# A reader that gets no byte for this long asks again, as orchestrators do (trickle_subscriber.go).
 SILENT_SECONDS = 20
 MAX_SEGMENT_BYTES = 64 * 1024 * 1024
 CURRENT = -2
@@ -126,7 +126,7 @@ class ReceivedSegment:
         """Its bytes as they come; the rest is skipped when it has more than `limit`.
 
         After a lost connection the same segment is requested again, and the bytes that have come
-        are skipped. The rest of one that breaks off twice at the same byte is given up.
+        are skipped. If it breaks off twice at the same byte, its rest is given up.
         Raises ChannelLostError.
         """
         received, broken_at = 0, -1

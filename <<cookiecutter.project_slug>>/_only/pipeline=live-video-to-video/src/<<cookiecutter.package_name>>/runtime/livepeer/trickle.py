@@ -10,7 +10,7 @@ import aiohttp
 
 from .tls import Tls
 
-# A channel that can't be reached is given up after so long, one that does not exist at once.
+# A channel that can't be reached is given up after this long, one that does not exist at once.
 LOST_SECONDS = 30
 RETRY_SECONDS = 0.5
 CONNECT_SECONDS = 10

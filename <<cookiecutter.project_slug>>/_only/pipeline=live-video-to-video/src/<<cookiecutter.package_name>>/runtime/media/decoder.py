@@ -16,9 +16,9 @@ from ..worker.scheduler import Frame, Look
 from .parts import Dropped, Layout, MediaPacket, Part
 from .source import ByteSource, PacketReader
 
-# Streams are known after a few packets. One that the input declares and does not send must not
-# hold up the others for long, and nobody needs the frame rate. Video is not decoded for it: its
-# headers say enough, and its pictures may be of any size.
+# Streams are known after a few packets. A stream that the input declares but does not send must
+# not delay the others for long, and nobody needs the frame rate. Probing decodes no video, because
+# the headers say enough and pictures may be of any size.
 OPTIONS = {
     "probesize": "262144",
     "analyzeduration": "1000000",
@@ -54,8 +54,8 @@ class Decoder:
         self._anchor = float("inf")
 
     def parts(self) -> Iterator[Part]:
-        """Waits for what the source has not received yet. Whoever takes a layout closes its
-        container after the parts that are of it.
+        """Blocks while the source is empty. Whoever receives a Layout closes its container
+        after the last part that belongs to it.
         """
         while not self._source.exhausted and not self._reader.changed:
             yield from self._read()
@@ -91,8 +91,8 @@ class Decoder:
         yield Layout(container, video, audio)
         for packet in container.demux([s for s in (video, audio) if s is not None]):
             if packet.stream is audio:
-                # Sound goes on as it came; a change that damage has hidden must not have pictures
-                # go the same way.
+                # Audio is passed through. If damaged tables have hidden a change of the streams,
+                # this stream may be video now, which must not be passed through.
                 if audio.type != "audio":
                     self._reader.changed = True
                     return
@@ -121,7 +121,7 @@ class Decoder:
             log.info("packet undecodable", reason=str(error))
             if self._fits(codec.width, codec.height):
                 self._fail(JobError("bad_request", "a part of the video can't be decoded"))
-            # libav crashes when one that could not be opened is used once more.
+            # libav crashes if a decoder that could not be opened is used again.
             return codec.is_open
         if codec.coded_width * codec.coded_height > self._max_pixels:
             # The picture is cropped, and libav applies its limit only to what is left.

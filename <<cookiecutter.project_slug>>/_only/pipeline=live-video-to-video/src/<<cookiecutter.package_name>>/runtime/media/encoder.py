@@ -36,7 +36,7 @@ class Encoder:
         self._keyframe: Fraction | None = None
 
     def begin(self, layout: Layout) -> None:
-        """What follows is of this layout, whose container is closed after that."""
+        """The next parts belong to this layout; its container is closed when they end."""
         self._end_timeline()
         self._leave_layout()
         self._layout = layout
@@ -95,7 +95,7 @@ class Encoder:
             self._muxer = None
 
     def _leave_layout(self) -> None:
-        """The input's codecs, their threads and pictures go with the last one that holds them."""
+        """Close the input's container, to free its codecs, their threads and their pictures."""
         if self._layout:
             self._layout.container.close()
             self._layout = None
@@ -146,7 +146,7 @@ class Encoder:
         encoder.colorspace = look.colorspace
         encoder.color_primaries = look.color_primaries
         encoder.color_trc = look.color_trc
-        # libav crashes when one that could not be opened is used once more.
+        # Open it here, because libav crashes if an encoder that could not be opened is used again.
         encoder.open()
         self._encoder = encoder
         return encoder

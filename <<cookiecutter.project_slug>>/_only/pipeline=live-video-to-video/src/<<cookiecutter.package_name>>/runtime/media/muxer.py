@@ -14,8 +14,8 @@ SEGMENT_SECONDS = 1
 MAX_HELD_PACKETS = 512
 NEVER = "86400"
 # The tables come before every keyframe, and at no other time: that is where segments are cut.
-# Packets are written at once, and pictures with their length, so that a reader need not wait for
-# the next one to know the end of one. Times stay as they are.
+# Packets are written at once, and pictures with their length, so that a reader finds the end of a
+# picture without waiting for the next one. Times stay as they are.
 OPTIONS = {
     "avoid_negative_ts": "disabled",
     "flush_packets": "1",

@@ -1,4 +1,4 @@
-"""The parts that the input is taken apart into; what the model makes is put together with them."""
+"""The parts that the decoder splits the input into."""
 
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ type MediaPacket = Packet[Any]
 
 
 class Layout(NamedTuple):
-    """What follows is of these streams, which need their container to be open."""
+    """The next parts belong to these streams, which need their container to be open."""
 
     container: InputContainer
     video: VideoStream | None

@@ -23,7 +23,7 @@ class ProgramMap:
         self._types: dict[int, int] = {}
 
     def changed_by(self, packet: bytes) -> bool:
-        """Whether something is gone or has become another thing; more may be added."""
+        """True if a program or stream is gone or has another type; additions do not count."""
         pid = pid_at(packet, 1)
         if pid != PROGRAMS_PID and pid not in self._programs:
             return False

@@ -75,7 +75,7 @@ class ByteSource:
 class PacketReader:
     """Reads a source for libav; skips bytes that are not MPEG-TS, and calls `skipped` then.
 
-    It ends where the program map changes: libav would go on with each stream in the other's place.
+    It ends where the program map changes, because libav would mistake one stream for another.
     """
 
     def __init__(self, source: ByteSource, skipped: Callable[[], None]) -> None:
@@ -87,7 +87,7 @@ class PacketReader:
         self._map = ProgramMap()
 
     def restart(self) -> None:
-        """What comes now is read anew, whatever was there before."""
+        """Forget the program map that has been read so far."""
         self._map = ProgramMap()
 
     def read(self, size: int) -> bytes:

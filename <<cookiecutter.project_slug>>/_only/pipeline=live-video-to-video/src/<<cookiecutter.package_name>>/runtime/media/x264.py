@@ -1,4 +1,4 @@
-"""The encoder that runs on the processor."""
+"""The encoder that runs on the CPU."""
 
 from .codec import VideoEncoder
 

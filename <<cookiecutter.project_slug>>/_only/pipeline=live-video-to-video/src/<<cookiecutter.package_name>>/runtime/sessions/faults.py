@@ -8,7 +8,7 @@ from ..errors import ErrorType, JobError
 from ..metrics import Metrics
 from .events import Events
 
-# A fault that comes with every frame is reported once in so long.
+# A fault that comes with every frame is reported at most this often.
 REPEAT_SECONDS = 1
 
 log = structlog.get_logger()

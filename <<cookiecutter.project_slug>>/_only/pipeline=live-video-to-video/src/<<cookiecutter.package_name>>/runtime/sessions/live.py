@@ -38,12 +38,12 @@ from .params import ParamsState, Reaction
 
 # Gateways stop a stream after 30 s without an event (byoc/trickle.go).
 HEARTBEAT_SECONDS = 5
-# For accepted input to come out, as far as the grace period allows; then the session is cut.
+# How long accepted input may take to come out, within the grace period; then it is cut.
 FLUSH_SECONDS = 8
 LAST_STEPS_SECONDS = 4
 LAST_MESSAGES_SECONDS = 1
 
-# One of the things that a session does side by side. The reason that it returns ends the session.
+# A session runs several parts at once. A part that returns a reason ends the session with it.
 type Part = Callable[[], Awaitable[str | None]]
 
 log = structlog.get_logger()
@@ -102,7 +102,7 @@ class LiveSession(Session):
         self._pipeline.cut()
 
     async def ended(self, seconds: float) -> None:
-        """Wait for the end, for so long at most."""
+        """Wait for the end, for `seconds` at most."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._ended.wait()
@@ -200,7 +200,7 @@ class LiveSession(Session):
             self._pipeline.cut()
 
     async def _send(self, http: aiohttp.ClientSession, outbox: Outbox, url: str | None) -> None:
-        """Until the outbox ends; without an output or an events channel the session ends, too."""
+        """Send until the outbox ends; a closed output or events channel ends the session."""
         if url is None:
             await outbox.discard()
             return

@@ -70,7 +70,7 @@ class LiveAdmission(Admission[LiveSession]):
         self._forget(session.id)
 
     def _forget(self, session_id: str) -> None:
-        """The orchestrator has released the session, if it had not before."""
+        """Stop waiting for the orchestrator to release the session, and stop counting it."""
         if task := self._unreleased.pop(session_id, None):
             task.cancel()
             self._changed()

@@ -28,7 +28,7 @@ class LiveInput:
     """Reads the channels that the caller writes.
 
     Each coroutine returns the reason for which the session has to end, None when it need not.
-    `owns_channels`: the container has made the channels, and keeps them alive.
+    `owns_channels`: the container has had the channels created, and keeps them alive.
     """
 
     def __init__(

@@ -13,12 +13,12 @@ class LiveSettings(SettingsGroup):
 
     control_timeout_seconds: Seconds = Field(
         default=60,
-        description="A session ends when nothing comes on its control channel for so long.",
+        description="A session ends when nothing comes on its control channel for this long.",
     )
     session_idle_seconds: Seconds = Field(
         default=60,
         description="A session without a control channel, or behind a live-runner proxy, ends"
-        " when no input comes for so long.",
+        " when no input comes for this long.",
     )
 
 

@@ -106,8 +106,8 @@ class MediaOutbox(Outbox):
                 continue
             if chunk is None:
                 return
-            # Sound whose pictures have stopped has no keyframe to begin with, and what comes after
-            # an empty segment may have none.
+            # Audio whose video has stopped has no keyframe to begin a segment with, and neither may
+            # the chunk after an empty segment, so begin a segment without one.
             if chunk.begins or time.monotonic() - begun > KEEP_ALIVE_SECONDS:
                 await channel.try_begin()
                 begun = time.monotonic()

@@ -130,7 +130,7 @@ def write_picture(answer: SharedBuffer, picture: object) -> Reply:
 
 
 def log_fault(stream: OpenStream | None) -> None:
-    """With its traceback; one that comes with every frame is not logged for every frame."""
+    """Log the model's exception with its traceback, at most once a second for each session."""
     now = time.monotonic()
     if stream is not None:
         if now - stream.logged < REPEAT_SECONDS:

@@ -176,7 +176,7 @@ class Scheduler:
             feed.room.notify_all()
 
     def take(self) -> tuple[Feed, Task | Frame] | None:
-        """The next piece of work, in turn; None once the worker is to be left alone."""
+        """The next piece of work, in turn; None once `halt` has been called."""
         with self._lock:
             while self._serving:
                 for _ in range(len(self._feeds)):

@@ -1,4 +1,4 @@
-"""Calls of the orchestrator."""
+"""Calls to the orchestrator."""
 
 from typing import Literal, Self
 

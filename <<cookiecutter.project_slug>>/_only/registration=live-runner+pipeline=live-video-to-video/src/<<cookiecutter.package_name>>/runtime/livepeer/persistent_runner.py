@@ -20,7 +20,7 @@ from .trickle import ChannelLostError, new_client
 
 MAX_EVENT_BYTES = 65_536
 RESERVATION_SECONDS = 4
-# A reservation without a call for so long is taken to be abandoned.
+# A reservation without a call for this long is taken to be abandoned.
 ABANDONED_SECONDS = 60
 REFUSALS = {
     **REFUSED,
@@ -78,8 +78,8 @@ class PersistentRunner(LiveRunner):
             raise JobError("auth", REFUSALS[403], field="Livepeer-Session-Id", status=403)
 
     async def _wait_for_reservation(self, session: str) -> None:
-        """Wait until the session is reserved, or until a heartbeat that begins from now on has not
-        listed it.
+        """Wait until the session is reserved, or a heartbeat sent from now on has been answered
+        without it.
         """
         needed = self._reports_begun + 1
         self._report_wanted.set()

@@ -142,7 +142,7 @@ class Heartbeat:
 
 
 def invalid_response() -> OrchestratorError:
-    return OrchestratorError("invalid", "the orchestrator's answer is no heartbeat's")
+    return OrchestratorError("invalid", "the orchestrator's answer to the heartbeat is invalid")
 
 
 class LiveRunner(ActiveRegistrar):
