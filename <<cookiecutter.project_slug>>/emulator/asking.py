@@ -31,7 +31,7 @@ def bearer(token: str) -> Headers:
 
 
 def client() -> aiohttp.ClientSession:
-    """Accepts any certificate, because orchestrators sign their own (contract §1.1)."""
+    """Accepts any certificate, because orchestrators sign their own (server/cert.go)."""
     forever = aiohttp.ClientTimeout(total=None)
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=False), timeout=forever
@@ -44,7 +44,7 @@ async def asking(
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """The answer, before its body is read. Raises CallError if it is missing or not a success.
 
-    A redirect is not a success, because following it changes the method (contract §5.3).
+    A redirect is not a success, because following it changes the method (server/ai_http.go).
     """
     options = {"timeout": SOON, "allow_redirects": False, **options}
     try:

@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 from aiohttp import web
 from yarl import URL
 
-# Orchestrators that are built with Go up to 1.25; from 1.26 on it is a 307 (contract §2.2).
+# Orchestrators that are built with Go up to 1.25; from 1.26 on it is a 307.
 REDIRECT = 301
 UNESCAPED = "$&+,/:;=@"  # beside letters, digits and -_.~
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -53,7 +53,7 @@ def escaped_path(path: str) -> str:
 
 
 def redirection(request: web.Request) -> web.Response | None:
-    """As ServeMux, which sends callers to the path without `//`, `.` and `..` (contract §2.2)."""
+    """As ServeMux, which sends callers to the path without `//`, `.` and `..`."""
     path = request.rel_url.raw_path
     clean = posixpath.normpath("/" + path.lstrip("/"))
     if path.endswith("/") and clean != "/":
@@ -62,7 +62,7 @@ def redirection(request: web.Request) -> web.Response | None:
 
 
 async def add_slash(request: web.Request) -> web.Response:
-    """Contract §2.2, §5.3: the path without its slash is redirected, whatever the method."""
+    """The path without its slash is redirected, whatever the method."""
     return _redirect(request, f"{request.rel_url.raw_path}/")
 
 

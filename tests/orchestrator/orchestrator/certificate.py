@@ -1,4 +1,4 @@
-"""Certificates as orchestrators use them: signed by nobody but their owner (contract §1.1)."""
+"""Certificates as orchestrators use them: signed by nobody but their owner (server/cert.go)."""
 
 import ssl
 import subprocess

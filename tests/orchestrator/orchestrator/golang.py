@@ -24,7 +24,7 @@ class RefusedError(Exception):
 
 
 def http_error(status: int, message: str) -> web.Response:
-    """As http.Error: plain text, whatever the text is (contract §2.4)."""
+    """As http.Error: plain text, whatever the text is."""
     headers = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
     return web.Response(status=status, text=f"{message}\n", headers=headers)
 
@@ -34,7 +34,7 @@ def string(value: Any) -> str:
 
 
 def integer(value: Any) -> int:
-    """1.0, 1e3 and "1" are none (contract §1.2)."""
+    """1.0, 1e3 and "1" are none."""
     number = _exactly(int, value)
     if not -LARGEST <= number < LARGEST:
         raise ValueError("number out of range")
@@ -59,8 +59,7 @@ def number(value: Any) -> Decimal | None:
 
 
 def struct(fields: Mapping[str, Converter]) -> Callable[[Any], dict[str, Any]]:
-    """An object with these fields, whose keys come in any case (contract §1.2); others are no
-    error."""
+    """An object with these fields, whose keys come in any case; others are no error."""
 
     def convert(value: Any) -> dict[str, Any]:
         items = _exactly(dict, value).items()
@@ -87,7 +86,7 @@ def unmarshal(data: bytes | str, convert: Converter, *, stream: bool = False) ->
 
 
 def duration(seconds: float) -> str:
-    """As time.Duration prints it: 5s, 1.5s, 500ms, 1m0s (contract §5.2)."""
+    """As time.Duration prints it: 5s, 1.5s, 500ms, 1m0s."""
     if seconds < 1:
         return f"{_short(1000 * seconds)}ms"
     minutes, rest = divmod(seconds, 60)

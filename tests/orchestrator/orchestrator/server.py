@@ -1,6 +1,6 @@
 """go-livepeer as containers and callers see it: it registers containers and serves callers.
 
-It is as strict as the contract, whose sections (§) are named where they apply. It asks for no
+It is as strict as go-livepeer v0.9.1, whose files are named where they apply. It asks for no
 payment, knows no signatures and keeps nothing: when it restarts, it has forgotten everything.
 """
 
@@ -78,10 +78,10 @@ class OrchestratorServer:
         self.registry = Registry(self._node, **registry)
 
     async def __aenter__(self) -> Self:
-        # A body is of any length (contract §2.2).
+        # A body is of any length (byoc/job_orchestrator.go).
         app = web.Application(middlewares=[self._serve], client_max_size=0)
         app.add_routes([*self.trickle.routes(), *self.registry.routes()])
-        app.router.add_get("/healthz", _healthy)  # contract §8
+        app.router.add_get("/healthz", _healthy)  # server/mediaserver.go
         self._listener = Listener(app)
         self.port = await self._listener.open(self.host, self.port, self._tls or _fresh())
         self.url = f"https://{self.host}:{self.port}"

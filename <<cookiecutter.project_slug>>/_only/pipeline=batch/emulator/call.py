@@ -27,7 +27,7 @@ async def events(answer: ClientResponse) -> AsyncIterator[tuple[str, str]]:
 
     A value that is too long for one line comes in `fragment` events. An event may be the
     orchestrator's own: {"balance": ...}. The last line says that the stream is complete: hang up
-    then, because the stream may stay open after it (contract §2.6).
+    then, because the stream may stay open after it (byoc/job_orchestrator.go).
     """
     name, fragments = "", []
     async for line in answer.content:

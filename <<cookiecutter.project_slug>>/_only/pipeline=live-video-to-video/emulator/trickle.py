@@ -1,4 +1,4 @@
-"""A trickle server that behaves as an orchestrator's; § refers to sections of the contract."""
+"""A trickle server that behaves as go-livepeer's trickle/trickle_server.go."""
 
 import asyncio
 import re
@@ -14,8 +14,8 @@ from aiohttp import web
 from .listener import Listener, on_thread
 
 PATH = "/ai/trickle"
-KEPT_SEGMENTS, ALL_SEGMENTS = 5, 2**31  # contract §4.1
-NEXT, CURRENT = -1, -2  # contract §4.1, §4.2: where an index is asked for
+KEPT_SEGMENTS, ALL_SEGMENTS = 5, 2**31
+NEXT, CURRENT = -1, -2  # where an index is asked for
 READ_BYTES = 64 * 1024
 
 
@@ -63,7 +63,7 @@ class Channel:
     kept: int = KEPT_SEGMENTS
     next_index: int = 0
     closed: bool = False
-    stuck: bool = False  # contract §4.3: by a DELETE of a negative index, for good
+    stuck: bool = False  # by a DELETE of a negative index, for good
     written: float = field(default_factory=time.monotonic)
     _ring: dict[int, Segment] = field(default_factory=dict)
 
@@ -77,7 +77,7 @@ class Channel:
         return segment if segment and segment.index == index else None
 
     def to_write(self, index: int) -> Segment:
-        """Gaps are accepted (contract §4.1)."""
+        """Gaps are accepted."""
         index = self.next_index if index == NEXT else index
         if (segment := self.get(index)) is None:
             if older := self._ring.get(index % self.kept):
@@ -86,7 +86,7 @@ class Channel:
         return segment
 
     def to_read(self, index: int) -> Segment | None:
-        """Contract §4.2: also the next one, and 1 before 0. A replaced segment stays open."""
+        """The next one can be read too, and 1 before 0. A replaced segment stays open."""
         if index in (NEXT, CURRENT):
             index = max(self.next_index - (index == CURRENT), 0)
         ahead = index == self.next_index or (index == 1 and self.next_index == 0)
@@ -112,9 +112,9 @@ class TrickleServer:
     """`async with TrickleServer() as server:` serves at `server.url` on the running loop.
 
     Any thread may use `channels` and the methods that are not async. Every `sweep_seconds` it
-    deletes channels without a new segment for `idle_seconds` (contract §3.7). Publishers that have
-    not sent a first byte get 100 Continue every `continue_seconds` (contract §4.1). `remembers`
-    keeps all segments, also of closed channels, for slow readers; orchestrators don't.
+    deletes channels without a new segment for `idle_seconds`. Publishers that have not sent a
+    first byte get 100 Continue every `continue_seconds`. `remembers` keeps all segments, also of
+    closed channels, for slow readers; orchestrators don't.
     """
 
     host: str = "127.0.0.1"
@@ -144,12 +144,12 @@ class TrickleServer:
     def routes(self) -> list[web.RouteDef]:
         """For the application of another server, which then calls `open` and `close`."""
         return [
-            web.post(f"{PATH}/{{channel}}", self._create),  # contract §4: there is one or not
-            web.delete(f"{PATH}/{{channel}}", self._delete),  # contract §4.3
+            web.post(f"{PATH}/{{channel}}", self._create),  # there is one or not
+            web.delete(f"{PATH}/{{channel}}", self._delete),
             web.get(f"{PATH}/{{channel}}/next", self._next),
             web.get(f"{PATH}/{{channel}}/{{index}}", self._subscribe, allow_head=False),
             web.post(f"{PATH}/{{channel}}/{{index}}", self._publish),
-            web.delete(f"{PATH}/{{channel}}/{{index}}", self._delete_segment),  # contract §4.3
+            web.delete(f"{PATH}/{{channel}}/{{index}}", self._delete_segment),
         ]
 
     def open(self, origin: str) -> None:
@@ -170,7 +170,7 @@ class TrickleServer:
         return f"{self.url}/{name}"
 
     def close_channel(self, name: str) -> bool:
-        """End a channel for everyone (contract §4.3); False if there is none."""
+        """End a channel for everyone; False if there is none."""
         if channel := self.channels.pop(name, None):
             self._loop.call_soon_threadsafe(channel.close)
             if self.remembers:
@@ -202,7 +202,7 @@ class TrickleServer:
         return web.Response()
 
     async def _next(self, request: web.Request) -> web.Response:
-        """Contract §4.1: the index with which a publisher goes on after a restart."""
+        """The index with which a publisher goes on after a restart."""
         index = str((await self._find(request)).next_index)
         return web.Response(text=index, headers={"Lp-Trickle-Latest": index})
 
@@ -219,7 +219,7 @@ class TrickleServer:
         return web.Response()
 
     async def _publish(self, request: web.Request) -> web.Response:
-        """Contract §4.1: a segment stays open if its connection breaks."""
+        """A segment stays open if its connection breaks."""
         channel = await self._find(request)
         segment = channel.to_write(_index(request, channel, NEXT))
         if request.headers.get("Lp-Trickle-Reset"):
@@ -244,7 +244,7 @@ class TrickleServer:
         return answer
 
     async def _first_chunk(self, request: web.Request, segment: Segment) -> bytes:
-        """Contract §4.1: waits without limit; empty if the body or the segment has ended."""
+        """Waits without limit; empty if the body or the segment has ended."""
         reading = asyncio.create_task(request.content.readany())
         closing = asyncio.create_task(segment.wait_closed())
         closing.add_done_callback(lambda _: reading.cancel())
@@ -258,7 +258,7 @@ class TrickleServer:
             await asyncio.gather(reading, closing, return_exceptions=True)
 
     async def _subscribe(self, request: web.Request) -> web.StreamResponse:
-        """Contract §4.2: answers with the first byte, or at the end of an empty segment."""
+        """Answers with the first byte, or at the end of an empty segment."""
         channel = await self._find(request)
         index, latest = _index(request, channel, CURRENT), channel.next_index
         if not (segment := channel.to_read(index)):
@@ -276,12 +276,12 @@ class TrickleServer:
         if not answer.prepared:
             answer.content_length = 0
             answer.headers["Lp-Trickle-Latest"] = str(channel.next_index)
-            if channel.closed:  # contract §4.4: else only the segment was dropped
+            if channel.closed:  # else only the segment was dropped
                 answer.headers["Lp-Trickle-Closed"] = "terminated"
         return answer
 
     async def _find(self, request: web.Request) -> Channel:
-        """Contract §4.1, §4.2: 404 is final, and a publisher's connection ends with it."""
+        """404 is final, and a publisher's connection ends with it."""
         name = request.match_info["channel"]
         if channel := self.channels.get(name):
             if channel.stuck:
@@ -296,7 +296,7 @@ class TrickleServer:
 
 
 def _index(request: web.Request, channel: Channel, lowest: int) -> int:
-    """Contract §4.1: 400 if it is no 64-bit number; no answer if it is too low."""
+    """400 if it is no 64-bit number; no answer if it is too low."""
     text = request.match_info["index"]
     if not re.fullmatch("[+-]?[0-9]{1,19}", text) or not -(2**63) <= (index := int(text)) < 2**63:
         raise web.HTTPBadRequest(text="Invalid idx")

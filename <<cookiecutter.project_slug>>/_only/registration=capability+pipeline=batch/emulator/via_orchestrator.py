@@ -11,7 +11,7 @@ from .job_header import job_header
 
 
 async def locate(http: ClientSession, options: Namespace) -> tuple[str, str, Headers]:
-    """The name of the server for errors, the URL for the job, and its headers (contract §2.1)."""
+    """The name of the server for errors, the URL for the job, and its headers (byoc/byoc.go)."""
     header = job_header(options.capability, uuid.uuid4().hex, options.timeout)
     who = f"the orchestrator, asked for {options.capability},"
     return who, f"{options.orchestrator}/process/request/run", header

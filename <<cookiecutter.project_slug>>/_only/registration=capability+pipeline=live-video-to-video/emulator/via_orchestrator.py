@@ -22,10 +22,10 @@ CHANNELS = ("publish_url", "subscribe_url", "control_url", "events_url", "data_u
 
 @asynccontextmanager
 async def open_stream(http: ClientSession, options: Namespace) -> AsyncIterator[dict[str, str]]:
-    """Start a stream and yield its channels; stop it at the end (contract §8.2).
+    """Start a stream and yield its channels; stop it at the end (byoc/stream_orchestrator.go).
 
-    The orchestrator answers addresses as the container reaches them (contract §3.2), so we use
-    their paths at the address that we know.
+    The orchestrator answers addresses as the container reaches them, so we use their paths
+    at the address that we know.
     """
     parameters = dict.fromkeys(PARAMETERS, True)
     start = job_header(options.capability, options.id, JOB_SECONDS, parameters=parameters)
@@ -47,7 +47,7 @@ async def open_stream(http: ClientSession, options: Namespace) -> AsyncIterator[
 
 
 async def keep_alive(http: ClientSession, url: str) -> None:
-    """Send keep-alives until the channel is gone, because streams end without (contract §3.6)."""
+    """Send keep-alives until the channel is gone, because streams end without (byoc/trickle.go)."""
     with suppress(CallError):
         for number in itertools.count():
             alive = {"keep": "alive"}

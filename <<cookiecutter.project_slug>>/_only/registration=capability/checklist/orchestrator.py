@@ -10,20 +10,20 @@ import httpx
 from .lab import PATIENCE_SECONDS, soon
 from emulator.container import Container
 
-# Without a signature, because off-chain orchestrators ignore it (contract §8.2).
+# Without a signature, because off-chain orchestrators ignore it (core/orchestrator.go).
 NOBODY = b64encode(json.dumps({"addr": "", "sig": ""}).encode()).decode()
 ask = partial(httpx.request, timeout=PATIENCE_SECONDS, verify=False)
 
 
 def offers(options: Namespace) -> bool:
-    """Whether the orchestrator has free capacity for it (contract §1.5)."""
+    """Whether the orchestrator has free capacity for it (byoc/job_orchestrator.go)."""
     headers = {"Livepeer-Eth-Address": NOBODY, "Livepeer-Capability": options.capability}
     answer = ask("GET", f"{options.orchestrator}/process/token", headers=headers)
     return "available_capacity" in answer.raise_for_status().json()  # left out if it is 0
 
 
 def clear(options: Namespace) -> None:
-    """Unregister it, again if it registers meanwhile (contract §1.3)."""
+    """Unregister it, again if it registers meanwhile."""
     secret = options.orchestrator_secret
     headers = {"Authorization": secret.read_text().strip()} if secret else {}
     url = f"{options.orchestrator}/capability/unregister"
@@ -36,5 +36,5 @@ def clear(options: Namespace) -> None:
 
 
 def lose(options: Namespace, container: Container) -> None:
-    """Make the orchestrator forget it, as after a failed connection (contract §1.4)."""
+    """Make the orchestrator forget it, as after a failed connection."""
     clear(options)

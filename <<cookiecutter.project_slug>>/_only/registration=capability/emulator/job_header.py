@@ -1,4 +1,4 @@
-"""The header that orchestrators require with a job for a capability (contract §2.1)."""
+"""The header that orchestrators require with a job for a capability (byoc/utils.go)."""
 
 import json
 from argparse import ArgumentParser
@@ -15,7 +15,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def job_header(capability: str, job: str, seconds: int, **details: dict[str, Any]) -> Headers:
-    """`details`: `request`, `parameters`. Unsigned, which is valid off-chain (contract §8.2)."""
+    """`details`: `request`, `parameters`. Unsigned: valid off-chain (core/orchestrator.go)."""
     header = {
         "id": job,
         "request": json.dumps(details.get("request", {})),

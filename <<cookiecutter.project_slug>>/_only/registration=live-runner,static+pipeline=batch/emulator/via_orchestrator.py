@@ -12,5 +12,5 @@ WHO = "the orchestrator"
 
 
 async def locate(http: ClientSession, options: Namespace) -> tuple[str, str, Headers]:
-    """The name of the server for errors, the URL for the job, and its headers (contract §5.3)."""
+    """The server's name for errors, the URL for the job, and its headers (server/ai_http.go)."""
     return WHO, f"{await find(http, options.orchestrator, options.app)}/run", {}

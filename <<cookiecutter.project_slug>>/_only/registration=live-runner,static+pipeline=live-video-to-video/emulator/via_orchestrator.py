@@ -15,7 +15,9 @@ WHO = "the orchestrator"
 
 @asynccontextmanager
 async def open_stream(http: ClientSession, options: Namespace) -> AsyncIterator[dict[str, str]]:
-    """Start a session and yield its channels; stop and release it at the end (contract §5.3)."""
+    """Start a session and yield its channels; stop and release it at the end
+    (server/ai_http.go).
+    """
     session = await ask(http, WHO, await find(http, options.orchestrator, options.app))
     app, headers = f"{session['app_url']}/stream", bearer(options.token)
     try:

@@ -13,7 +13,7 @@ from emulator.container import DEADLINE_SECONDS, Container
 
 
 def offers(options: Namespace) -> bool:
-    """Whether callers find the container there (contract §5.3)."""
+    """Whether callers find the container there (server/ai_http.go)."""
     url = f"{options.orchestrator}/discovery"
     answer = httpx.get(url, timeout=PATIENCE_SECONDS, verify=False).raise_for_status()
     found = [runner for offer in answer.json() for runner in offer.get("runners") or []]
@@ -21,7 +21,9 @@ def offers(options: Namespace) -> bool:
 
 
 def clear(options: Namespace) -> None:
-    """Wait until the orchestrator offers none, because none is healthy or sends (contract §5)."""
+    """Wait until the orchestrator offers none, because none is healthy or sends
+    (ai/runner/live_runner.go).
+    """
     words = f"the orchestrator stops offering {options.app}, since none runs here"
     soon(lambda: not offers(options), words)
 

@@ -1,4 +1,4 @@
-"""Finds live runners at their orchestrator (contract §5.3)."""
+"""Finds live runners at their orchestrator (server/ai_http.go)."""
 
 from argparse import ArgumentParser
 

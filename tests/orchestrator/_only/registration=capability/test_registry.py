@@ -30,7 +30,7 @@ CHANNELS = {"enable_video_ingress": True, "enable_video_egress": True, "enable_d
 
 
 def livepeer(**fields: Any) -> dict[str, str]:
-    """The header of a job (§2.1)."""
+    """The header of a job."""
     job = {"request": "{}", "parameters": "{}", "capability": "cap", "timeout_seconds": 20}
     return {"Livepeer": b64encode(json.dumps(job | fields).encode()).decode()}
 
@@ -107,7 +107,7 @@ def is_dropped(client: Client) -> bool:
     return is_refused(client.job(), 503, "No capacity available for capability")
 
 
-# Registration (§1)
+# Registration (core/external_capabilities.go)
 
 
 def test_registering_and_unregistering(client: Client, container: Callee) -> None:
@@ -178,7 +178,7 @@ def test_without_a_secret_everybody_may_register(certificate: ssl.SSLContext) ->
         assert answer.status_code == 200
 
 
-# Jobs (§2)
+# Jobs (byoc/job_orchestrator.go)
 
 
 @pytest.mark.parametrize(
@@ -363,7 +363,7 @@ def test_slots_that_leak(client: Client, container: Callee) -> None:
 
 
 def test_capacity_is_no_limit(client: Client, container: Callee, pool: ThreadPoolExecutor) -> None:
-    """And a registration in between makes the load negative (§1.5)."""
+    """And a registration in between makes the load negative."""
     going = threading.Event()
 
     def answer(handler: Handler) -> None:
@@ -381,7 +381,7 @@ def test_capacity_is_no_limit(client: Client, container: Callee, pool: ThreadPoo
     assert client.available() == 3
 
 
-# Server-sent events (§2.6)
+# Server-sent events
 
 
 def listening(client: Client, **fields: Any) -> AbstractContextManager[httpx.Response]:
@@ -445,7 +445,7 @@ def test_the_longest_line(length: int, passes: bool, client: Client, container: 
     assert [len(line) for line in found] == ([length, len("data: after")] if passes else [0, 0])
 
 
-# Streams (§3)
+# Streams (byoc/stream_orchestrator.go)
 
 
 def test_a_stream_from_start_to_stop(

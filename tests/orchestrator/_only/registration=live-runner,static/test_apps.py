@@ -51,7 +51,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-# Calls (§5.3)
+# Calls (server/ai_http.go)
 
 
 def test_a_call_reaches_the_container_as_it_is(
@@ -276,7 +276,7 @@ def test_paths_are_cleaned_by_redirect(target: str, location: str, client: Clien
     assert (answer.status_code, answer.headers["Location"]) == (301, location)
 
 
-# Callbacks of sessions (§5.4)
+# Callbacks of sessions
 
 
 @pytest.fixture

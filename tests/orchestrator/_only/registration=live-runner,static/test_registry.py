@@ -50,7 +50,7 @@ def container() -> Iterator[Callee]:
         yield container
 
 
-# Heartbeats (§5.2)
+# Heartbeats (ai/runner/live_runner.go)
 
 
 def test_only_the_first_heartbeat_is_told_the_secret_and_the_channel(
@@ -272,7 +272,7 @@ def test_what_is_beyond_the_queue_of_events_is_dropped() -> None:
     asyncio.run(scenario())
 
 
-# Runners that the operator configures (§5.1)
+# Runners that the operator configures
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,9 @@ class Gpu(Collector):
     # Not named `describe`, because prometheus_client calls the `describe` of a collector.
     @abstractmethod
     async def first_device(self) -> dict[str, Any] | None:
-        """Its `id`, `name` and `vram_mb` (contract §5.1); None when no device can be read."""
+        """Its `id`, `name` and `vram_mb` (ai/runner/live_runner.go); None when no device can be
+        read.
+        """
 
     @staticmethod
     @abstractmethod

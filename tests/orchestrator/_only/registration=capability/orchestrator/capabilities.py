@@ -1,4 +1,4 @@
-"""Capabilities as an orchestrator keeps them, and the jobs that ask for them (contract §1, §2)."""
+"""Capabilities as core/external_capabilities.go keeps them, and the jobs that ask for them."""
 
 import asyncio
 import re
@@ -34,7 +34,7 @@ DETAILS = struct({"stream_id": string})
 
 @dataclass
 class Capability:
-    """`load` is what the orchestrator takes for the number of jobs (contract §1.5)."""
+    """`load` is what the orchestrator takes for the number of jobs."""
 
     name: str
     url: str
@@ -55,7 +55,7 @@ class Job(NamedTuple):
 
 
 class Capabilities:
-    """By name, kept until they are dropped (contract §1.4)."""
+    """By name, kept until they are dropped."""
 
     def __init__(self, node: Node) -> None:
         self.by_name: dict[str, Capability] = {}
@@ -66,18 +66,18 @@ class Capabilities:
             self._node.report(f"capability {name} dropped: {reason}")
 
     def available(self, name: str) -> int:
-        """Contract §1.5: never below 0, and 0 for what is unknown."""
+        """Never below 0, and 0 for what is unknown (core/ai_orchestrator.go)."""
         capability = self.by_name.get(name)
         return max(capability.capacity - capability.load, 0) if capability else 0
 
     def free(self, name: str) -> None:
-        """Contract §1.5: whether or not it was this entry that was reserved."""
+        """Frees a slot, whether or not it was this entry that was reserved."""
         if capability := self.by_name.get(name):
             capability.load -= 1
 
     def job(self, header: str, reserve: bool) -> Job:
-        """Contract §2.1, §1.5: reserving does not look at the capacity, and is not undone when the
-        header turns out wrong."""
+        """Reserving does not look at the capacity, and is not undone when the
+        header turns out wrong (byoc/job_orchestrator.go)."""
         try:
             job = unmarshal(b64decode(header, validate=True), JOB)
         except ValueError:
@@ -108,12 +108,12 @@ class Capabilities:
 
 
 def is_signature(text: str) -> bool:
-    """Contract §0: hex; what a gateway without a key sends, 0x, is none."""
+    """Hex; what a gateway without a key sends, 0x, is none (byoc/job_orchestrator.go)."""
     return bool(re.fullmatch("(?:[0-9A-Fa-f]{2})*", text[2:] if len(text) > 130 else text))
 
 
 def client() -> ClientSession:
-    """Idle connections are used again for 60 s, certificates are not verified (contract §2.2)."""
+    """Idle connections are used again for 60 s, certificates are not verified (byoc/types.go)."""
     return ClientSession(
         connector=TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS, ssl=False),
         timeout=ClientTimeout(total=None),
@@ -130,7 +130,7 @@ async def call(
     headers: Mapping[str, str],
     seconds: float,
 ) -> ClientResponse:
-    """A POST to the container; the time is that until the headers (contract §2.3, §1.6)."""
+    """A POST to the container; the time is that until the headers (byoc/utils.go)."""
     # As a file: aiohttp warns of large bodies that are none.
     data = BytesIO(body)
     token = capability.token if capability else ""

@@ -1,4 +1,4 @@
-"""Batch jobs, from the caller through the orchestrator to the container (contract §2)."""
+"""Batch jobs, from the caller through byoc/job_orchestrator.go to the container."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -33,8 +33,7 @@ class Jobs:
         ]
 
     async def _process(self, request: web.Request) -> web.StreamResponse:
-        """Contract §2.2. What fails before the container's headers leaves its slot taken
-        (contract §1.5)."""
+        """What fails before the container's headers leaves its slot taken."""
         if request.method != "POST":
             raise RefusedError(405, "Method not allowed")
         job = self._capabilities.job(request.headers.get("Livepeer", ""), reserve=True)
@@ -42,7 +41,7 @@ class Jobs:
         path = request.rel_url.path.removeprefix(f"{PATH}/")
         try:
             url = parse_url(f"{job.url}/{path}" if path else job.url)
-        except ValueError as error:  # contract §1.4: the capability stays, whatever its URL is
+        except ValueError as error:  # the capability stays, whatever its URL is
             raise RefusedError(500, str(error)) from None
         headers = {"Content-Type": request.headers.get("Content-Type", "")}
         capability = self._capabilities.by_name.get(job.capability)
@@ -65,7 +64,7 @@ class Jobs:
         return relayed
 
     def _failed(self, reason: str) -> web.Response:
-        """Contract §2.5: the words are the same whether or not it was dropped."""
+        """The words are the same whether or not it was dropped."""
         self._node.report(f"job failed: {reason}")
         text = f"job not able to be processed, removing capability err={reason}"
         failure = http_error(500, text)
@@ -77,14 +76,14 @@ class Jobs:
     ) -> web.StreamResponse:
         kind = answer.headers.get("Content-Type", "")
         metadata = {"X-Metadata": answer.headers.get("X-Metadata", "")}
-        if "text/event-stream" in kind:  # whatever the status (contract §2.6)
+        if "text/event-stream" in kind:  # whatever the status
             return await _relay_events(request, answer, metadata, job.seconds)
         try:
             data = await answer.read()
         except (ClientError, OSError):
             failure = http_error(500, "unexpected EOF")
         else:
-            if answer.status <= 399:  # contract §2.4: 201 and the like are lost
+            if answer.status <= 399:  # 201 and the like are lost
                 headers = {**metadata, "Content-Type": kind, "Livepeer-Balance": "0"}
                 return web.Response(body=data, headers=headers)
             failure = http_error(answer.status, data.decode(errors="replace"))
@@ -95,7 +94,7 @@ class Jobs:
 async def _relay_events(
     request: web.Request, answer: ClientResponse, metadata: dict[str, str], seconds: float
 ) -> web.StreamResponse:
-    """Contract §2.6: to the time limit, or until the caller hangs up; newlines follow the end of
+    """Relays to the time limit, or until the caller hangs up; newlines follow the end of
     what the container says, even if that was [DONE]."""
     headers = {
         **metadata,
@@ -118,7 +117,7 @@ async def _relay_events(
 
 
 async def _lines(content: StreamReader) -> AsyncIterator[bytes]:
-    """As bufio.Scanner finds them: one that is too long ends them (contract §2.6)."""
+    """As bufio.Scanner finds them: one that is too long ends them."""
     rest = b""
     with suppress(ClientError, OSError):
         async for piece in content.iter_any():

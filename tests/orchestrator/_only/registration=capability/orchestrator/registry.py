@@ -1,4 +1,4 @@
-"""How an orchestrator comes to know of capabilities, and forgets them (contract §1)."""
+"""How orchestrators come to know of capabilities, and forget them (byoc/job_orchestrator.go)."""
 
 import asyncio
 from base64 import b64decode
@@ -18,7 +18,7 @@ SENDER = struct({"addr": string, "sig": string})
 class Registry:
     """`capabilities` are those that are registered, `streams` what runs at them.
 
-    Streams look after their capability every `monitor_seconds` (contract §1.5).
+    Streams look after their capability every `monitor_seconds` (byoc/stream_orchestrator.go).
     """
 
     def __init__(self, node: Node, *, monitor_seconds: float = 23) -> None:
@@ -46,27 +46,27 @@ class Registry:
         await self._http.close()
 
     def forget(self) -> None:
-        """Memory is all there is: a restart loses it (contract §1.4)."""
+        """Memory is all there is: a restart loses it (core/external_capabilities.go)."""
         for name in list(self.capabilities.by_name):
             self.capabilities.drop(name, "the orchestrator has forgotten it")
         self.streams.forget(self._loop.call_soon_threadsafe)
 
     def _allow(self, request: web.Request) -> None:
-        """Contract §1.1: 400 for a wrong secret, which is compared as it is."""
+        """400 for a wrong secret, which is compared as it is."""
         if request.method != "POST":
             raise RefusedError(405, "Method not allowed")
         if request.headers.get("Authorization", "") != self._node.secret:
             raise RefusedError(400, "invalid authorization")
 
     async def _register(self, request: web.Request) -> web.Response:
-        """Contract §1.2, §1.5: the entry is replaced, and with it the load."""
+        """The entry is replaced, and with it the load (core/external_capabilities.go)."""
         self._allow(request)
         try:
             told = unmarshal(await request.read(), CAPABILITY)
         except ValueError as error:  # words, whatever the type says
             text = f"Error registering capability: {error}"
             return web.Response(status=400, text=text, content_type="application/json")
-        if told["currency"].lower() not in CURRENCIES:  # contract §1.2: a panic
+        if told["currency"].lower() not in CURRENCIES:  # a panic
             request.protocol.force_close()
             raise web.HTTPInternalServerError
         name, url = told["name"], told["url"]
@@ -76,14 +76,14 @@ class Registry:
         return web.Response(text="ok", content_type="application/json")
 
     async def _unregister(self, request: web.Request) -> web.Response:
-        """Contract §1.3: the bare name, and 200 even if nobody has it."""
+        """Takes the bare name, and answers 200 even if nobody has it."""
         self._allow(request)
         name = (await request.read()).decode(errors="replace")
         self.capabilities.drop(name, "unregistered")
         return web.Response(text="ok", content_type="application/json")
 
     async def _token(self, request: web.Request) -> web.Response:
-        """As far as it tells what is free, which is left out if it is 0 (contract §1.5)."""
+        """As far as it tells what is free, which is left out if it is 0 (byoc/types.go)."""
         if request.method != "GET":
             raise RefusedError(405, "Method not allowed")
         header = request.headers.get("Livepeer-Eth-Address", "")

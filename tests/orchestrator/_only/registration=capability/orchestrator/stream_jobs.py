@@ -1,4 +1,4 @@
-"""Streams, from the caller through the orchestrator to the container (contract §3)."""
+"""Streams, from the caller through byoc/stream_orchestrator.go to the container."""
 
 import asyncio
 import json
@@ -14,8 +14,8 @@ from .capabilities import Capabilities, Job, call
 from .golang import RefusedError, boolean, http_error, struct, unmarshal
 from .node import Node
 
-# Contract §3.2: the flag that asks for it, the suffix of its name, its type, the container's name
-# for it, and the caller's.
+# The flag that asks for it, the suffix of its name, its type, the container's name for it, and
+# the caller's.
 CHANNELS = (
     ("", "-control", "application/json", "control_url", "X-Control-Url"),
     ("", "-events", "application/json", "events_url", "X-Events-Url"),
@@ -63,14 +63,14 @@ class StreamJobs:
         self.by_id.clear()
 
     def _job(self, request: web.Request, *, reserve: bool = False, failed: str = "") -> Job:
-        """Contract §3: here every refusal is a 400."""
+        """Here every refusal is a 400."""
         try:
             return self._capabilities.job(request.headers.get("Livepeer", ""), reserve)
         except RefusedError as refusal:
             raise RefusedError(400, failed + refusal.message) from None
 
     async def _start(self, request: web.Request) -> web.Response:
-        """Contract §3.2, §3.3. Parameters that are no JSON leave the slot taken (§1.5)."""
+        """Parameters that are no JSON leave the slot taken."""
         job = self._job(request, reserve=True)
         body = await request.read()
         try:
@@ -96,7 +96,7 @@ class StreamJobs:
     async def _begin(
         self, request: web.Request, job: Job, stream: Stream, body: bytes, told: dict[str, Any]
     ) -> web.Response | None:
-        """What went wrong, if anything. The caller's keys win over ours (contract §3.2)."""
+        """What went wrong, if anything. The caller's keys win over ours."""
         try:
             theirs = json.loads(body)
             merged = told | ({} if theirs is None else theirs)
@@ -109,19 +109,19 @@ class StreamJobs:
             return http_error(500, "Failed to create worker request")
         try:
             answer = await self._call(job, url, job.id, json.dumps(merged).encode(), headers)
-        except (ClientError, OSError, ValueError):  # contract §3.3: it is kept
+        except (ClientError, OSError, ValueError):  # the capability is kept
             return http_error(500, WORKER_ERROR)
         status, words = await self._said(job, answer)
         if status > 399:
             return _sniffed(status, words)
-        if job.id in self.by_id:  # contract §3.3: after the container has accepted it
+        if job.id in self.by_id:  # after the container has accepted it
             return http_error(500, "Error adding stream to external capabilities")
         self.by_id[job.id] = stream
         stream.watching = asyncio.create_task(self._watch(stream))
         return None
 
     async def _stop(self, request: web.Request) -> web.Response:
-        """Contract §3.5: whatever the container answers, the stream is over."""
+        """Whatever the container answers, the stream is over."""
         failed = "Failed to stop stream, request not valid err="
         job = self._job(request, failed=failed)
         url, status, words = _url(job, "stop"), 200, b""
@@ -137,7 +137,6 @@ class StreamJobs:
         return _sniffed(status, words)
 
     async def _update(self, request: web.Request) -> web.Response:
-        """Contract §3.4."""
         failed = "Failed to stop stream, request not valid err="  # go-livepeer's words
         job = self._job(request, failed=failed)
         url, headers = _url(job, "params"), {"Content-Type": "application/json"}
@@ -150,13 +149,13 @@ class StreamJobs:
     async def _call(
         self, job: Job, url: URL, stream: str, body: bytes, headers: dict[str, str]
     ) -> ClientResponse:
-        """Contract §3.2: the header names the stream."""
+        """The header names the stream."""
         named = {**headers, "X-Stream-Id": stream} if stream else headers
         capability = self._capabilities.by_name.get(job.capability)
         return await call(self.http, url, capability, body, named, job.seconds)
 
     async def _said(self, job: Job, answer: ClientResponse) -> tuple[int, bytes]:
-        """Contract §1.4, §3.3: 401 drops the capability, and is a 500 to the caller."""
+        """401 drops the capability, and is a 500 to the caller."""
         try:
             async with answer:
                 words = await answer.read()
@@ -168,7 +167,7 @@ class StreamJobs:
         return answer.status, words
 
     async def _watch(self, stream: Stream) -> None:
-        """Contract §1.5: the slot is free again at the end, unless the capability was missing at
+        """The slot is free again at the end, unless the capability was missing at
         one of these moments."""
         while not stream.ended.is_set():
             try:
@@ -185,7 +184,7 @@ class StreamJobs:
 
 
 def _url(job: Job, action: str) -> URL:
-    """Contract §3.2: nobody is asked where the capability's URL can't be parsed."""
+    """Nobody is asked where the capability's URL can't be parsed."""
     try:
         return parse_url(f"{job.url}/stream/{action}")
     except ValueError as error:

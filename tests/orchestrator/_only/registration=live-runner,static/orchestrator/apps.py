@@ -13,7 +13,7 @@ from .node import Node
 from .runner_spec import PERSISTENT, SINGLE_SHOT
 from .runners import Runner, Runners
 
-MOST_CHANNELS = 25  # contract §5.4
+MOST_CHANNELS = 25
 CHANNEL = struct({"name": string, "mime_type": string})
 
 
@@ -28,7 +28,7 @@ DELETION = struct({"channels": strings})
 
 
 class Apps:
-    """Reservations and calls (contract §5.3), and the callbacks of sessions (contract §5.4).
+    """Reservations and calls, and the callbacks of sessions (server/ai_http.go).
 
     `http` calls the runners.
     """
@@ -56,7 +56,7 @@ class Apps:
         ]
 
     async def _discovery(self, _: web.Request) -> web.Response:
-        """Contract §5.3: only what is ready, and keys without a value are left out."""
+        """Only what is ready is shown, and keys without a value are left out."""
         shown = [it for it in self._runners if it.ready and not self._runners.expired(it)]
         runners = [it.discovered(self._node.service_url) for it in shown]
         entry: dict[str, Any] = {"address": self._node.service_url}
@@ -83,7 +83,7 @@ class Apps:
         return await self._forward(request, runner, session)
 
     async def _call_once(self, request: web.Request) -> web.StreamResponse:
-        """Contract §5.3: the slot is held for the request."""
+        """The slot is held for the request."""
         runner = self._runners.ready(request)
         if runner.spec["mode"] != SINGLE_SHOT:
             raise RefusedError(400, "runner is not single-shot")
@@ -110,14 +110,14 @@ class Apps:
         return answer
 
     def _called_back(self, request: web.Request) -> tuple[Runner, str]:
-        """Contract §5.4: 404 for what is unknown or not ready, 401 for a wrong token."""
+        """404 for what is unknown or not ready, 401 for a wrong token."""
         runner, session = self._runners.session(request)
         token = request.headers.get("Livepeer-Session-Token", "")
         check(token, runner.session_token(session), "invalid authorization")
         return runner, session
 
     async def _create_channels(self, request: web.Request) -> web.Response:
-        """Contract §5.4: 1 to 25, and the same again for names that there are, or were until
+        """Makes 1 to 25, and the same again for names that there are, or were until
         their channel was deleted or swept."""
         runner, session = self._called_back(request)
         wanted = await _channels(request, CREATION)
@@ -125,7 +125,7 @@ class Apps:
         return web.json_response({"channels": made})
 
     def _create(self, runner: Runner, session: str, name: str, mime_type: str) -> dict[str, str]:
-        """Contract §5.4: `internal_url` is for the container, `url` for its caller."""
+        """`internal_url` is for the container, `url` for its caller."""
         name, channels = _channel_name(name), runner.sessions[session].channels
         if name not in channels:
             channel = f"{session}-{name}"
@@ -142,7 +142,7 @@ class Apps:
         return channels[name]
 
     async def _delete_channels(self, request: web.Request) -> web.Response:
-        """Contract §5.4: the session keeps one that has gone in another way."""
+        """The session keeps one that has gone in another way."""
         runner, session = self._called_back(request)
         names, channels = await _channels(request, DELETION), runner.sessions[session].channels
         for name in map(_channel_name, names):

@@ -1,4 +1,4 @@
-"""The reverse proxy in front of live runners (contract §5.3)."""
+"""The reverse proxy in front of live runners (server/ai_http.go)."""
 
 import posixpath
 from collections.abc import Iterable, Mapping
@@ -23,7 +23,7 @@ HELD_BYTES = 2048
 
 
 def client() -> ClientSession:
-    """Idle connections are used again for 90 s, certificates are verified (contract §5.3)."""
+    """Idle connections are used again for 90 s, certificates are verified."""
     return ClientSession(
         connector=TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS),
         timeout=ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
@@ -33,8 +33,8 @@ def client() -> ClientSession:
 
 
 def target_path(base: str, app_path: str) -> str:
-    """The runner's path and the app's, cleaned and escaped twice (contract §5.3); ValueError if
-    what has been decoded can't be decoded once more."""
+    """The runner's path and the app's, cleaned and escaped twice; ValueError if what has been
+    decoded can't be decoded once more."""
     app = unquote(app_path)
     path = posixpath.normpath(f"/{base.strip('/')}/{app}".replace("//", "/"))
     if app.endswith("/") and path != "/":

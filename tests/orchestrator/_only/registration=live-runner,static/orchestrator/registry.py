@@ -1,4 +1,4 @@
-"""How an orchestrator comes to know of live runners, and forgets them (contract §5.1, §5.2)."""
+"""How orchestrators come to know of live runners, and forget them (ai/runner/live_runner.go)."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from .node import Node
 from .runner_spec import HEARTBEAT, STATIC, Spec, normalize, normalize_static
 from .runners import Commands, Runner, Runners, random_name
 
-HEALTH_PATIENCE_SECONDS = 3  # contract §5.1
+HEALTH_PATIENCE_SECONDS = 3
 CONFIGURE_SECONDS = 30
 
 
@@ -73,7 +73,7 @@ class Registry:
         await self._http.close()
 
     def forget(self) -> None:
-        """Memory is all there is: a restart loses it (contract §5.2)."""
+        """Memory is all there is: a restart loses it."""
         for runner in self.runners:
             self.runners.remove(runner, "the orchestrator has forgotten it")
 
@@ -83,7 +83,7 @@ class Registry:
         return upserting.result(CONFIGURE_SECONDS)
 
     async def upsert(self, data: bytes) -> dict[str, Any]:
-        """Contract §5.1: all or nothing; labels that are known are replaced, others stay."""
+        """All or nothing; labels that are known are replaced, others stay."""
         entries = unmarshal(data, struct({"runners": lambda value: value or []}))["runners"]
         specs: list[Spec] = []
         for index, entry in enumerate(entries):
@@ -115,7 +115,7 @@ class Registry:
         return {**answer, "healthy": runner.ready}
 
     async def _poll_health(self) -> None:
-        """Contract §5.1: one after another; one miss releases every session."""
+        """Asks one after another; one miss releases every session."""
         while True:
             await asyncio.sleep(self._health_seconds)
             for runner in self.runners:
@@ -128,7 +128,7 @@ class Registry:
                 self._release_unless_ready(runner)
 
     async def _status(self, spec: Spec) -> str:
-        """Contract §5.1: exactly the status that was configured; the body is not read."""
+        """Only the status that was configured counts; the body is not read."""
         try:
             async with self._http.get(
                 spec["health_url"], timeout=ClientTimeout(total=HEALTH_PATIENCE_SECONDS)
@@ -143,7 +143,7 @@ class Registry:
             self.runners.release_all(runner)
 
     async def _expire(self) -> None:
-        """Contract §5.2: looked at once per interval, so that 404 comes before 401."""
+        """Looked at once per interval, so that 404 comes before 401."""
         while True:
             await asyncio.sleep(self._heartbeat_seconds)
             for runner in self.runners:
@@ -151,14 +151,14 @@ class Registry:
                     self.runners.remove(runner, "no heartbeat")
 
     async def _register_static(self, request: web.Request) -> web.Response:
-        """On the port that serves all: go-livepeer has it on the operator's (contract §5.1)."""
+        """On the port that serves all: server/webserver.go has it on the operator's."""
         try:
             return web.json_response(await self.upsert(await request.read()))
         except ValueError as error:
             raise RefusedError(400, str(error)) from None
 
     async def _heartbeat(self, request: web.Request) -> web.Response:
-        """Contract §5.2: what is wrong with the body comes before the secret."""
+        """What is wrong with the body comes before the secret."""
         try:
             spec = unmarshal(await request.read(), HEARTBEAT, stream=True)
             spec["runner_id"] = spec["runner_id"].strip() or f"runner_{random_name()}"
@@ -194,7 +194,7 @@ class Registry:
         }
 
     def _told(self, runner: Runner) -> dict[str, Any]:
-        """Contract §5.2: session ids are the orchestrator's own, oldest first."""
+        """Session ids are the orchestrator's own, oldest first."""
         return {
             "runner_id": runner.id,
             "orchestrator": self._node.runner_url,
@@ -204,7 +204,7 @@ class Registry:
         }
 
     async def _unregister(self, request: web.Request) -> web.Response:
-        """Contract §5.2: releases all sessions at once."""
+        """Releases all sessions at once."""
         runner = self.runners.known(request)
         if runner.static:
             raise RefusedError(400, "static runner cannot unregister with heartbeat credentials")

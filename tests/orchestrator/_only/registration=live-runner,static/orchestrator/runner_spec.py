@@ -1,4 +1,4 @@
-"""What live runners may say of themselves (contract §5.1, §5.2)."""
+"""What live runners may say of themselves (ai/runner/live_runner.go)."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ PRICE = struct({"price": number, "currency": string, "unit": string})
 GPU = struct({"id": string, "name": string, "vram_mb": integer})
 
 type Spec = dict[str, Any]
-"""Each field as contract §5.1 and §5.2 name it."""
+"""Each field as live_runner.go names it."""
 
 
 def gpu(value: Any) -> dict[str, Any] | None:
-    """Contract §5.1: an object or an index."""
+    """An object or an index."""
     if value is None:
         return None
     found = {"id": str(value)} if type(value) is int else GPU(value)
@@ -35,7 +35,7 @@ STATIC = struct({**FIELDS, "routing": string, "health_url": string, "healthy_sta
 
 
 def normalize(spec: Spec, onchain: bool) -> Spec:
-    """Contract §5.1 and §5.2: what every runner must say; ValueError names the rule."""
+    """What every runner must say; ValueError names the rule."""
     if not is_absolute(spec["runner_url"]):
         raise ValueError("invalid runner_url")
     if not spec["app"] or spec["app"] != spec["app"].strip():
@@ -62,7 +62,7 @@ def normalize(spec: Spec, onchain: bool) -> Spec:
 
 
 def normalize_price(price: dict[str, Any]) -> dict[str, Any]:
-    """Contract §5.1: required on-chain, ignored off it."""
+    """Required on-chain, ignored off it."""
     if price["price"] is None:
         raise ValueError("price_info.price is required")
     if price["price"] <= 0:
@@ -77,7 +77,7 @@ def normalize_price(price: dict[str, Any]) -> dict[str, Any]:
 
 
 def normalize_static(spec: Spec, onchain: bool) -> Spec:
-    """One entry of runners.json (contract §5.1)."""
+    """One entry of runners.json."""
     if not spec["label"] or spec["label"] != spec["label"].strip():
         raise ValueError("label is required and must be trimmed")
     routing = spec["routing"].strip() or "runner-id"

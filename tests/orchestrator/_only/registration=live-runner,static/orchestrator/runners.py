@@ -1,4 +1,4 @@
-"""Live runners as an orchestrator keeps them, with their sessions."""
+"""Live runners as ai/runner/live_runner.go keeps them, with their sessions."""
 
 import asyncio
 import hashlib
@@ -19,7 +19,7 @@ from .golang import RefusedError
 from .node import Node
 from .runner_spec import SINGLE_SHOT, Spec
 
-QUEUE_LENGTH = 32  # contract §5.2: what is beyond it is dropped
+QUEUE_LENGTH = 32  # what is beyond it is dropped
 
 
 def random_name(count: int = 5) -> str:
@@ -28,7 +28,7 @@ def random_name(count: int = 5) -> str:
 
 
 class Commands:
-    """The o2r channel: what the orchestrator tells a dynamic runner (contract §5.2)."""
+    """The o2r channel: what the orchestrator tells a dynamic runner."""
 
     def __init__(self, node: Node, name: str, seconds: float) -> None:
         self.name = name
@@ -92,7 +92,7 @@ class Runner:
 
     @property
     def ready(self) -> bool:
-        """Contract §5.2: any other status hides it, and its sessions with it."""
+        """Any other status hides it, and its sessions with it."""
         return self.spec["status"] in ("", "ready")
 
     def derive(self, label: str) -> str:
@@ -104,7 +104,7 @@ class Runner:
         return self.derive(f"session:{session}")
 
     def reserve(self) -> str:
-        """Contract §5.3: 503 over capacity."""
+        """503 over capacity."""
         if len(self.sessions) >= self.spec["capacity"]:
             raise RefusedError(503, "no capacity available for runner")
         session = f"session_{random_name()}"
@@ -114,7 +114,7 @@ class Runner:
         return session
 
     def discovered(self, service_url: str) -> dict[str, Any]:
-        """As GET /discovery shows it: its own address stays private (contract §5.3)."""
+        """As GET /discovery shows it: its own address stays private."""
         spec = self.spec
         path = "app" if spec["mode"] == SINGLE_SHOT else "session"
         optional = {name: spec[name] for name in ("gpu", "version", "metadata") if spec[name]}
@@ -151,7 +151,7 @@ class Runners:
         return runner
 
     def ready(self, request: web.Request) -> Runner:
-        """Contract §5.3: one that is not ready is as one that is unknown."""
+        """One that is not ready is as one that is unknown."""
         runner = self.known(request)
         if not runner.ready:
             raise RefusedError(404, "runner not found")
@@ -176,7 +176,7 @@ class Runners:
             self.release(runner, session)
 
     def release(self, runner: Runner, session: str) -> None:
-        """Ends the session's channels; requests in flight go on (contract §5.3)."""
+        """Ends the session's channels; requests in flight go on."""
         if not (ended := runner.sessions.pop(session, None)):
             return
         self._node.report(f"session {session} released")

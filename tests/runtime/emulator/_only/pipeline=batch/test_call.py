@@ -17,7 +17,7 @@ from orchestrator.server import OrchestratorServer, run_orchestrator
 
 TOKEN = "a token"
 PHOTO = DATA / "grace_hopper.jpg"
-# A balance of the orchestrator's own may come last (contract §2.6).
+# A balance of the orchestrator's own may come last (byoc/job_orchestrator.go).
 BALANCE = '{"balance": '
 
 

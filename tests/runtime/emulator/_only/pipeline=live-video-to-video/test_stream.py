@@ -234,7 +234,7 @@ def test_nobody_has_room_until_the_first_stream_is_stopped(
 def test_the_control_channel_says_that_the_caller_is_there(
     known: Container, orchestrator: OrchestratorServer, tmp_path: Path
 ) -> None:
-    """Where containers end a stream without that word: capabilities (contract §3.6)."""
+    """Where containers end a stream without that word: capabilities (byoc/trickle.go)."""
     pytest.importorskip("emulator.job_header")
     command = known.pool.submit(stream, tmp_path / "out.ts", "--id=kept", *through(orchestrator))
     eventually(lambda: "kept-control" in orchestrator.trickle.channels, "control channel")

@@ -39,7 +39,9 @@ def test_every_line_of_a_session_names_it(
 
 
 def test_no_secret_is_logged(start_server: StartContainer, trickle: TrickleServer) -> None:
-    """Tokens, and the addresses of channels, which are all that protects them (contract §9)."""
+    """Tokens, and the addresses of channels, which are all that protects them
+    (trickle/trickle_server.go).
+    """
     settings = {"BYOC_AUTH_TOKEN": OWN_TOKEN, "BYOC_LOG_LEVEL": "DEBUG", "BYOC_CAPACITY": "8"}
     with start_server(**settings) as server, run_callback(trickle) as orchestrator:
         server.jobs.headers["Authorization"] = f"Bearer {OWN_TOKEN}"

@@ -80,7 +80,7 @@ def test_jobs_go_on_while_nobody_can_register(
 def test_what_is_over_capacity_is_refused(
     server: Container, orchestrator: OrchestratorServer, tmp_path: Path
 ) -> None:
-    """Orchestrators don't count (contract §1.5)."""
+    """Orchestrators don't count (core/ai_orchestrator.go)."""
     mark, release = tmp_path / "mark", tmp_path / "release"
     order = {"mark": str(mark), "file": str(release)}
     jobs = [server.pool.submit(job, orchestrator, "wait_for_file", **order) for _ in range(2)]

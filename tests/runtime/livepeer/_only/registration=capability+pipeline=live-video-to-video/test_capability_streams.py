@@ -80,7 +80,7 @@ def test_parameters_and_stops_reach_the_container(
 def test_what_is_over_capacity_is_refused(
     server: Container, orchestrator: OrchestratorServer
 ) -> None:
-    """Orchestrators don't count (contract §1.5); and they are told of the open streams."""
+    """Orchestrators don't count (core/ai_orchestrator.go), and are told of the open streams."""
     with ExitStack() as stack:
         viewers = [stack.enter_context(Viewer(server, orchestrator, f"v{n}")) for n in range(3)]
         for viewer in viewers[:2]:

@@ -55,7 +55,9 @@ def server(
 
 
 def test_registration_reports_all_fields(tmp_path: Path) -> None:
-    """The secret comes without `Bearer`, and what is taken back is a bare name (contract §1)."""
+    """The secret comes without `Bearer`, and what is taken back is a bare name
+    (byoc/job_orchestrator.go).
+    """
     secrets: list[str] = []
     texts: list[str] = []
 

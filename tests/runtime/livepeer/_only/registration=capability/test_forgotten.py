@@ -76,13 +76,13 @@ def restarted(node: Node, _: Container) -> None:
 
 
 def transport_error(node: Node, _: Container) -> None:
-    """A job did not reach the container (contract §1.4)."""
+    """A job did not reach the container (byoc/job_orchestrator.go)."""
     register_other(node.orchestrator, url=NOWHERE)
     drop(node.orchestrator, "/run")
 
 
 def wrong_token(node: Node, server: Container) -> None:
-    """The container answers 401 (contract §1.4)."""
+    """The container answers 401."""
     url = known(node.orchestrator).url
     register_other(node.orchestrator, url=url, token="another")
     drop(node.orchestrator, job_route(server))

@@ -77,7 +77,7 @@ def test_a_wrong_value_is_named_with_its_rule(
 def test_a_price_is_nothing_or_a_wei_at_least(
     monkeypatch: pytest.MonkeyPatch, price: int, scaling: int, currency: str, accepted: bool
 ) -> None:
-    """Orchestrators charge nothing for less (contract §1.2)."""
+    """Orchestrators charge nothing for less (core/ai_orchestrator.go)."""
     monkeypatch.setenv("BYOC_PRICE_PER_UNIT", str(price))
     monkeypatch.setenv("BYOC_PRICE_SCALING", str(scaling))
     monkeypatch.setenv("BYOC_PRICE_CURRENCY", currency)

@@ -77,7 +77,9 @@ def ask_as(server: Container, session: str, route: tuple[str, str] = ROUTES[3]) 
 
 
 def silence(monkeypatch: pytest.MonkeyPatch, orchestrator: OrchestratorServer) -> Runner:
-    """Nothing comes by the channel any more, as when its queue is full (contract §5.2)."""
+    """Nothing comes by the channel any more, as when its queue is full
+    (ai/runner/live_runner.go).
+    """
     runner = registered(orchestrator)
     monkeypatch.setattr(runner.commands, "tell", lambda *_: None)
     return runner
@@ -106,7 +108,7 @@ def test_who_has_no_session_is_403(
     ]
     for request in asking:
         answer = request.result()
-        if answer.url.path == LEGACY:  # which knows no 403 (contract §6)
+        if answer.url.path == LEGACY:  # which knows no 403 (ai/worker/worker.go)
             assert (answer.status_code, set(answer.json())) == (500, {"detail"})
             continue
         error = answer.json()["error"]

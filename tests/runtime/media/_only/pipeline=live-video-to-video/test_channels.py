@@ -30,7 +30,7 @@ NEXT_CLIP = bunny(size=SIZE, frames=25, first=25, audio=False)
 PATIENT = {"BYOC_CAPACITY": "8", "BYOC_MAX_LATENCY_SECONDS": "20"}
 ALIVE = b'{"keep":"alive"}'
 # Gateways stop a stream after 30 s without an event, and orchestrators delete a channel in which
-# nothing begins for 5 minutes (contract §3.6, §3.7).
+# nothing begins for 5 minutes (byoc/trickle.go, trickle/trickle_server.go).
 MOST_SECONDS_BETWEEN_HEARTBEATS = 10
 IDLE_SECONDS, SWEPT_SECONDS = 300, 1.5
 PACKET_BYTES, PICTURES_PID = 188, 256
@@ -90,7 +90,7 @@ def brightness(picture: Any) -> float:
 
 
 def test_every_segment_is_one_event(caller: Caller) -> None:
-    """Gateways read nothing else: no lines, no lists (contract §3.6)."""
+    """Gateways read nothing else: no lines, no lists."""
     caller.play(CLIP, params={"do": "count"}, speed=2)
     segments = [text for text in caller.segments("events_url") if text]
     assert len(caller.events()) == len(segments)
@@ -182,7 +182,7 @@ def swept(start_server: StartContainer) -> Iterator[Caller]:
 
 
 def test_control_on_which_nothing_is_written_is_kept(swept: Caller) -> None:
-    """Whoever made the channels keeps them alive (contract §5.4)."""
+    """Whoever made the channels keeps them alive."""
     clip = bunny(size=SIZE, frames=225, audio=False)
     eventually(lambda: swept.input.segments, "input subscribed")
     swept.publish(clip).result(DEADLINE_SECONDS)
@@ -308,7 +308,7 @@ def test_last_events_wait_for_a_late_reader(
 
 @pytest.mark.parametrize("form", [b'{"do": "invert"}', b'{"params": {"do": "invert"}}'])
 def test_parameters_on_control_are_applied(caller: Caller, form: bytes) -> None:
-    """Gateways repeat the last update there, as it came, after a swap (contract §3.4)."""
+    """Gateways repeat the last update there, as it came, after a swap."""
     caller.open({"do": "echo", "a": 1})
     send(caller)
     caller.control(ALIVE)
@@ -377,7 +377,7 @@ def test_other_messages_are_ignored_and_logged(caller: Caller, message: bytes) -
 
 
 def test_control_that_is_too_fast_to_be_followed_ends_nothing(caller: Caller) -> None:
-    """Whatever segment is asked for, it is not kept any more (contract §4.2)."""
+    """Whatever segment is asked for, it is not kept any more."""
     with run_hostile_server(GONE) as url:
         caller.open(control_url=f"{url}/control")
         send(caller)
@@ -389,7 +389,7 @@ def test_control_that_is_too_fast_to_be_followed_ends_nothing(caller: Caller) ->
 def test_control_that_is_silent_ends_the_session(
     start_server: StartContainer, trickle: TrickleServer
 ) -> None:
-    """Orchestrators don't always say that a stream is over (contract §3.5)."""
+    """Orchestrators don't always say that a stream is over (byoc/stream_orchestrator.go)."""
     with (
         start_server(BYOC_CONTROL_TIMEOUT_SECONDS="1", **PATIENT) as server,
         Caller(server, trickle, "silent") as silent,
@@ -479,7 +479,7 @@ def test_a_channel_that_never_was_ends_the_session(caller: Caller, key: str, rea
 
 
 def test_nothing_is_closed_while_the_stream_lives(caller: Caller) -> None:
-    """The end of out or data is the end of the stream at the gateway (contract §3.7)."""
+    """The end of out or data is the end of the stream at the gateway."""
     caller.open({"do": "count"})
     send(caller)
     for _ in range(2):
@@ -493,7 +493,7 @@ def test_nothing_is_closed_while_the_stream_lives(caller: Caller) -> None:
 
 @pytest.mark.parametrize("gap", [0, 1, 50])
 def test_the_publisher_starts_anew(caller: Caller, gap: int) -> None:
-    """It goes on where it was, or far ahead: 470 and empty segments are no end (contract §4.2)."""
+    """It goes on where it was, or far ahead: 470 and empty segments are no end."""
     caller.open()
     send(caller)
     base = caller.urls["subscribe_url"]
@@ -510,7 +510,7 @@ def test_the_publisher_starts_anew(caller: Caller, gap: int) -> None:
 
 
 def test_words_of_the_model_are_passed_on_in_order(caller: Caller) -> None:
-    """A slow reader of events may miss some: only the last segments are kept (contract §4.1)."""
+    """A slow reader of events may miss some: only the last segments are kept."""
     caller.play(CLIP, params={"do": "count"}, speed=2)
     told = [event["frames"] for event in caller.events("counted")]
     assert len(told) > 10

@@ -1,4 +1,4 @@
-"""The callback of an orchestrator that reserves sessions of live runners (contract §5.4)."""
+"""The callback of an orchestrator that reserves sessions of live runners (server/ai_http.go)."""
 
 import json
 import threading
@@ -52,7 +52,7 @@ class Callback:
         self.url = f"http://127.0.0.1:{self.server.server_port}/runner/r1/session"
 
     def headers(self, session: str) -> dict[str, str]:
-        """What the proxy adds to a caller's request (contract §5.3)."""
+        """What the proxy adds to a caller's request."""
         return {
             "Livepeer-Runner-Route": "r1",
             "Livepeer-Session-Id": session,

@@ -14,7 +14,7 @@ from registrations import ask
 
 RUN = "/process/request/run"
 LAST_LINE = "data: [DONE]"
-# A word of the orchestrator's own (contract §2.6).
+# A word of the orchestrator's own (byoc/job_orchestrator.go).
 BALANCE = 'data: {"balance": '
 
 
@@ -23,7 +23,7 @@ def job(orchestrator: OrchestratorServer, do: str, **order: Any) -> httpx.Respon
 
 
 def stream(orchestrator: OrchestratorServer, **order: Any) -> list[Any]:
-    """The events up to the last line, after which callers hang up (contract §2.6)."""
+    """The events up to the last line, after which callers hang up."""
     header, lines = job_header(CAPABILITY, "a-stream", DEADLINE_SECONDS), list[str]()
     url, body = f"{orchestrator.url}{RUN}", {"do": "stream", **order}
     with as_caller() as client, client.stream("POST", url, json=body, headers=header) as answer:

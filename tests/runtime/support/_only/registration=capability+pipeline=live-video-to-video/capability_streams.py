@@ -9,7 +9,7 @@ from orchestrator.server import OrchestratorServer
 from registrations import ask
 from streaming import Caller
 
-# What its channels are called (contract §3.2).
+# What its channels are called (byoc/stream_orchestrator.go).
 SUFFIXES = {
     "subscribe_url": "",
     "publish_url": "-out",

@@ -99,5 +99,5 @@ def ask(
 
 
 def leak(orchestrator: OrchestratorServer) -> None:
-    """A slot is lost: the orchestrator does not count it as free again (contract §1.5)."""
+    """A slot is lost: the orchestrator never counts it as free again (byoc/job_orchestrator.go)."""
     assert ask(orchestrator, "/process/request/%25").status_code == 500

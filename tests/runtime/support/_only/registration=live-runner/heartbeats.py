@@ -39,7 +39,7 @@ def withdrawals(orchestrator: OrchestratorServer) -> list[Call]:
 
 
 def no_room(answer: httpx.Response) -> bool:
-    """The orchestrator itself has refused a reservation (contract §5.3)."""
+    """The orchestrator itself has refused a reservation (ai/runner/live_runner.go)."""
     return (answer.status_code, answer.text) == (503, "no capacity available for runner\n")
 
 

@@ -185,7 +185,9 @@ def test_an_explicit_stop_leaves_the_reservation(
 def test_a_session_without_input_is_given_back(
     start_server: StartContainer, trickle: TrickleServer
 ) -> None:
-    """Nobody else ends one that was left alone (contract §5.3); control counts for nothing."""
+    """Nobody else ends one that was left alone (ai/runner/live_runner.go); control counts for
+    nothing.
+    """
     with (
         start_server(BYOC_SESSION_IDLE_SECONDS="1", BYOC_CAPACITY="3") as server,
         run_callback(trickle) as orchestrator,

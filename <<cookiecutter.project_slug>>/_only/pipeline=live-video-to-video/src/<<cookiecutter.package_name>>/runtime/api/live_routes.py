@@ -39,7 +39,8 @@ from .service import Service, ServiceContext
 from .session_starter import END_SECONDS, SessionStarter
 from .stream_request import HEADERS, MAX_REQUEST_BYTES, read_json, read_stream_id
 
-# The legacy AI worker's route, whose callers take any other status for success (contract §6).
+# The legacy AI worker's route, whose callers take any other status for success
+# (ai/worker/worker.go).
 LEGACY_PATH = "/live-video-to-video"
 LEGACY_STATUSES = (400, 401, 422)
 

@@ -1,4 +1,4 @@
-"""The addresses of a session's channels, as orchestrators name them (contract §3.2)."""
+"""The addresses of a session's channels, as byoc/stream_orchestrator.go names them."""
 
 from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit

@@ -1,4 +1,4 @@
-"""Writes a trickle channel (contract §4.1)."""
+"""Writes a trickle channel, whose server is go-livepeer's trickle/trickle_server.go."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -106,7 +106,7 @@ class Publisher:
         return False
 
     async def keep_alive(self) -> None:
-        """Send an empty segment: without one for 5 minutes a channel is deleted (contract §3.7)."""
+        """Send an empty segment: without one for 5 minutes a channel is deleted."""
         if await self.try_begin():
             await self.end()
 
@@ -164,7 +164,7 @@ class Publisher:
             reason = type(error).__name__
         self._index_known = False
         self._on_break(reason)
-        # The server leaves it open, and readers would wait in it for more (contract §4.3).
+        # The server leaves it open, and readers would wait in it for more.
         await self._delete(f"/{index}")
         return False
 

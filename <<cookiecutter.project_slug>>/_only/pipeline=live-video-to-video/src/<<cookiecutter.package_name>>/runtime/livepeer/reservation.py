@@ -37,7 +37,7 @@ MIME_TYPES = {
     "events": "application/json",
     "data": "application/jsonl",
 }
-# Live-runner proxies set all three (contract §5.3).
+# Live-runner proxies set all three (server/ai_http.go).
 ID_HEADER = "Livepeer-Session-Id"
 TOKEN_HEADER = "Livepeer-Session-Token"
 CALLBACK_HEADER = "Livepeer-Session-Control"
@@ -56,7 +56,9 @@ class Reservation(ABC):
 
 
 class StreamReservation(Reservation):
-    """At a BYOC orchestrator, which closes the channels to release the session (contract §3.5)."""
+    """At a BYOC orchestrator, which closes the channels to release the session
+    (byoc/stream_orchestrator.go).
+    """
 
     owns_channels = False
 
@@ -97,7 +99,7 @@ class SessionChannels(NamedTuple):
 
 
 class RunnerReservation(Reservation):
-    """At a live runner's orchestrator, which is called back (contract §5.4)."""
+    """At a live runner's orchestrator, which is called back (server/ai_http.go)."""
 
     owns_channels = True
 

@@ -9,7 +9,7 @@ ANY_JSON = TypeAdapter[Any](Any)
 
 
 def json_object(value: object) -> object:
-    """Callers send an object, the text of one, null or nothing (contract §3.2)."""
+    """Callers send an object, the text of one, null or nothing (byoc/stream_orchestrator.go)."""
     if isinstance(value, str):
         try:
             value = ANY_JSON.validate_json(value) if value.strip() else None

@@ -1,4 +1,4 @@
-"""Reading a trickle channel (contract §4.2)."""
+"""Reads a trickle channel, whose server is go-livepeer's trickle/trickle_server.go."""
 
 import asyncio
 import time
@@ -100,8 +100,8 @@ class Subscriber:
         """Keep a silent channel alive: end its last segment once more.
 
         A new segment would take the number that the writer uses next, and the server would ignore
-        what the writer sends there (contract §4.1). A channel without a segment gets number 0: a
-        writer that asks the server for the next number loses nothing.
+        what the writer sends there. A channel without a segment gets number 0: a writer that asks
+        the server for the next number loses nothing.
         """
         if self._reading or time.monotonic() - self._kept_alive_at < self._keep_alive_seconds:
             return

@@ -1,6 +1,7 @@
-"""Trickle channels: numbered segments, each of them one HTTP request (contract §4).
+"""Trickle channels: numbered segments, each of them one HTTP request.
 
-Their addresses are secrets, and are never logged.
+Their server is go-livepeer's trickle/trickle_server.go. Their addresses are secrets, and are
+never logged.
 """
 
 import asyncio

@@ -15,7 +15,7 @@ HEARTBEAT_QUEUE = "stream_heartbeat"
 
 
 class Events(MessageOutbox):
-    """One JSON object a segment: gateways read nothing else (contract §3.6)."""
+    """One JSON object a segment: gateways read nothing else (byoc/trickle.go)."""
 
     channel_name = "events"
     mime_type = "application/json"

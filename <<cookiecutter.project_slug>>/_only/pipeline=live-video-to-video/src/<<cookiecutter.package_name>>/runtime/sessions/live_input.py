@@ -43,7 +43,7 @@ class LiveInput:
         self._settings = settings
         self._channels = channels
         self._owns_channels = owns_channels
-        # Callers need not write on channels that the container has made (contract §5.4).
+        # Callers need not write on channels that the container has made (server/ai_http.go).
         self._keep_alive_seconds = KEEP_ALIVE_SECONDS if owns_channels else float("inf")
         self._media_at = self._control_at = time.monotonic()
 
@@ -81,7 +81,7 @@ class LiveInput:
 
     async def wait_for_silence(self) -> str:
         """Until the caller has sent nothing for too long, because orchestrators don't always say
-        that a stream is over (contract §3.5).
+        that a stream is over (byoc/stream_orchestrator.go).
         """
         controlled = self._channels.control_url and not self._owns_channels
         while True:
@@ -96,7 +96,7 @@ class LiveInput:
 
 def parse_control(message: bytes) -> dict[str, Any] | None:
     """The parameters in a control message, which gateways repeat after they have changed
-    orchestrators (contract §3.4); None where there are none.
+    orchestrators (byoc/trickle.go); None where there are none.
     """
     try:
         params: dict[str, Any] | None = ParamsUpdate.model_validate_json(message).params

@@ -58,7 +58,7 @@ class MessageOutbox(Outbox):
 
 
 class DataOutbox(MessageOutbox):
-    """JSON lines, which gateways relay one by one (contract §3.6)."""
+    """JSON lines, which gateways relay one by one (byoc/trickle.go)."""
 
     channel_name = "data"
     mime_type = "application/jsonl"

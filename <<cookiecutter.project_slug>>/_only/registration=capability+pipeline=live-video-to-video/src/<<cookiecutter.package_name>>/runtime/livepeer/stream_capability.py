@@ -8,7 +8,8 @@ from .registrar import RegistrarContext
 
 class StreamCapability(CapabilityRegistrar):
     """To refuse new streams it registers a load that leaves no slot free, because streams of an
-    unregistered capability can't be changed, stopped or paid for any more (contract §1.3, §3.4).
+    unregistered capability can't be changed, stopped or paid for any more
+    (byoc/stream_orchestrator.go).
 
     It does so only once, because another container may have registered the name meanwhile.
     """

@@ -43,8 +43,9 @@ class OrchestratorClient:
     async def post(self, path: str, body: bytes, secret: str) -> bytes:
         """The body of a successful response. Raises OrchestratorError.
 
-        The secret is sent without `Bearer` (contract §1.1, §5.2). Redirects are refused, because
-        the secret is for this address alone.
+        The secret is sent without `Bearer` (byoc/job_orchestrator.go and
+        ai/runner/live_runner.go). Redirects are refused, because the secret is for this address
+        alone.
         """
         headers = {"Authorization": secret, "Content-Type": "application/json"}
         try:

@@ -9,7 +9,7 @@ from ..settings import SettingsGroup
 
 
 def base_url(url: str) -> str:
-    """Without a final slash, because paths are appended to it (contract §2.2)."""
+    """Without a final slash, because paths are appended to it (byoc/job_orchestrator.go)."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError("must be an absolute http or https address")

@@ -1,4 +1,4 @@
-"""Registration as a capability, the older way of BYOC (contract §1)."""
+"""Registration as a capability, the older way of BYOC (go-livepeer's byoc/job_orchestrator.go)."""
 
 import hashlib
 import hmac
@@ -21,7 +21,8 @@ from .settings import OrchestratorSettings
 class CapabilityRegistrar(ActiveRegistrar):
     """Registers the capability at each interval, because nothing else brings it back once the
     orchestrator has dropped it. Each registration sends the number of sessions that the
-    orchestrator has not released as `load`, because its own count drifts (contract §1.5).
+    orchestrator has not released as `load` (core/external_capabilities.go), because its own count
+    drifts.
     """
 
     def __init__(self, context: RegistrarContext) -> None:
@@ -38,8 +39,7 @@ class CapabilityRegistrar(ActiveRegistrar):
     async def authorize(self, request: Request) -> None:
         """Callers must send the token of the registration. Raises JobError.
 
-        Registers again after a 401, because it makes the orchestrator drop the capability
-        (contract §1.4).
+        Registers again after a 401, because it makes the orchestrator drop the capability.
         """
         try:
             await super().authorize(request)
@@ -70,7 +70,7 @@ class CapabilityRegistrar(ActiveRegistrar):
         return orchestrator.registration_interval_seconds
 
     async def _unregister(self) -> None:
-        """The body is the bare name (contract §1.3)."""
+        """The body is the bare name."""
         if self._may_be_registered:
             name = self._settings[ContainerSettings].capability_name
             await self._post("/capability/unregister", name.encode())

@@ -1,4 +1,4 @@
-"""Settings of a capability, checked by the rules of go-livepeer (contract §1.2)."""
+"""Settings of a capability, checked by the rules of go-livepeer (core/external_capabilities.go)."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""A live runner whose sessions are single requests (contract §5)."""
+"""A live runner whose sessions are single requests (ai/runner/live_runner.go)."""
 
 from .live_runner import LiveRunner
 

@@ -1,4 +1,6 @@
-"""A live runner whose sessions last, and are reserved at the orchestrator (contract §5)."""
+"""A live runner whose sessions last, and are reserved at the orchestrator
+(ai/runner/live_runner.go).
+"""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Registration as a live runner, by heartbeats (contract §5)."""
+"""Registration as a live runner, by heartbeats (go-livepeer's ai/runner/live_runner.go)."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Settings of a live runner, checked by the rules of go-livepeer (contract §5)."""
+"""Settings of a live runner, checked by the rules of go-livepeer (ai/runner/live_runner.go)."""
 
 import re
 from decimal import Decimal

@@ -1,4 +1,6 @@
-"""Registration by the operator, who gives `runners.json` to the orchestrator (contract §5.1)."""
+"""Registration by the operator, who gives `runners.json` to the orchestrator
+(ai/runner/live_runner.go).
+"""
 
 import asyncio
 from contextlib import suppress
