@@ -4,7 +4,8 @@ import socket
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
-from ..interface import ModelProtocol
+from ..interface import InvalidRequestError, ModelProtocol
+from .protocol import MAX_FIELD_CHARACTERS, ModelErrorType, shorten
 from .shared_memory import SharedBuffer
 
 
@@ -23,6 +24,24 @@ class WorkerSlot(NamedTuple):
         return cls(
             socket.socket(fileno=connection), SharedBuffer(body, size), SharedBuffer(answer, size)
         )
+
+
+class ModelFailure(NamedTuple):
+    """Why a call of the model has failed: these fields of the slot's reply."""
+
+    error: ModelErrorType
+    message: str
+    field: str | None = None
+
+
+def describe_failure(error: BaseException) -> ModelFailure:
+    """What the caller gets to know of an exception that the model has raised."""
+    if isinstance(error, InvalidRequestError):
+        field = None if error.field is None else shorten(error.field, MAX_FIELD_CHARACTERS)
+        return ModelFailure("bad_request", shorten(error.message), field)
+    if isinstance(error, MemoryError):
+        return ModelFailure("out_of_memory", "the model ran out of memory")
+    return ModelFailure("model_error", shorten(f"the model failed with {type(error).__name__}"))
 
 
 class Executor[M: ModelProtocol](ABC):

@@ -7,7 +7,7 @@ socket. What goes through a slot is another protocol, of frames or of jobs.
 import json
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import TypeAdapter
 
@@ -15,6 +15,9 @@ MAX_LINE_BYTES = 1_048_576
 # Of a model's error message, which may quote what the caller has sent.
 MAX_MESSAGE_CHARACTERS = 2_000
 MAX_FIELD_CHARACTERS = 200
+
+# Of the types of errors, those that a model can cause and survive.
+type ModelErrorType = Literal["bad_request", "model_error", "out_of_memory"]
 
 
 class WorkerOptions(NamedTuple):

@@ -6,7 +6,6 @@ from harness import ANSWERS
 MODEL = "src/my_model/model.py"
 SRC = "src/my_model/runtime"
 LIVE, BATCH = "live-video-to-video", "batch"
-WORK = {LIVE: "frame", BATCH: "job"}[ANSWERS["pipeline"]]
 IN_BATCH = '        if request.content_type.startswith("image/"):\n'
 IN_LIVE = "        if self._frames % MEASURED_FRAMES == 0:\n"
 HEALTH = "    async def _get_health(self, request: Request) -> Response:\n"
@@ -383,9 +382,9 @@ CATALOGUE = [
         "it counts as any other error",
         [
             Change(
-                f"{SRC}/worker/{WORK}_executor.py",
-                "except MemoryError:",
-                "except RecursionError:",
+                f"{SRC}/worker/executor.py",
+                "isinstance(error, MemoryError)",
+                "isinstance(error, RecursionError)",
             )
         ],
     ),

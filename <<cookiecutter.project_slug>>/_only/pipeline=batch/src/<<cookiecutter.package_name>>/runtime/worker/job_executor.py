@@ -8,7 +8,7 @@ from typing import IO, Literal
 import structlog
 
 from ..interface.batch import Answer, BatchModel, Binary, InvalidRequestError, Json, Request
-from .executor import Executor, WorkerSlot
+from .executor import Executor, WorkerSlot, describe_failure
 from .job_protocol import NEXT, Dispatch, Reply
 from .protocol import MAX_FIELD_CHARACTERS, decode, encode, shorten
 from .shared_memory import SharedBuffer, TooLargeError
@@ -40,20 +40,21 @@ class JobExecutor(Executor[BatchModel]):
                 return stream(answer, slot, lines)
             return put("answer", answer, slot.answer)
         except InvalidRequestError as error:
-            field = None if error.field is None else shorten(error.field, MAX_FIELD_CHARACTERS)
-            message = shorten(error.message)
-            return Reply("error", error="bad_request", message=message, field=field)
+            return failed(error)
         except UnsendableError as error:
             message = shorten(error)
             log.error("answer refused", reason=message)
             return Reply("error", error="model_error", message=message)
-        except MemoryError:
+        except MemoryError as error:
             log.exception("model ran out of memory")
-            return Reply("error", error="out_of_memory", message="the model ran out of memory")
+            return failed(error)
         except BaseException as error:
             log.exception("model failed")
-            message = shorten(f"the model failed with {type(error).__name__}")
-            return Reply("error", error="model_error", message=message)
+            return failed(error)
+
+
+def failed(error: BaseException) -> Reply:
+    return Reply("error", **describe_failure(error)._asdict())
 
 
 def send(slot: WorkerSlot, reply: Reply) -> None:

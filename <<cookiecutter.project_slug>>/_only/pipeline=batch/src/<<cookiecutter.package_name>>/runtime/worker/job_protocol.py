@@ -7,6 +7,8 @@ The main process sends a `Dispatch` and the worker replies: with one `answer`, o
 
 from typing import Literal, NamedTuple
 
+from .protocol import ModelErrorType
+
 NEXT = b"next\n"
 CANCEL = b"cancel\n"
 
@@ -21,13 +23,11 @@ class Dispatch(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """`size` is that of the answer or chunk in bytes; `error` is a type that a model can
-    cause and survive.
-    """
+    """`size` is that of the answer or chunk in bytes."""
 
     kind: Literal["answer", "chunk", "end", "error"]
     size: int = 0
     content_type: str = ""
-    error: Literal["bad_request", "model_error", "out_of_memory"] = "model_error"
+    error: ModelErrorType = "model_error"
     message: str = ""
     field: str | None = None

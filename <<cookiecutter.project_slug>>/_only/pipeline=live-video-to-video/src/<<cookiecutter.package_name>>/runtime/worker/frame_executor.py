@@ -9,9 +9,9 @@ import numpy as np
 import structlog
 
 from ..interface.live import InvalidRequestError, LiveModel, Picture, Session, StreamProtocol
-from .executor import Executor, WorkerSlot
+from .executor import Executor, WorkerSlot, describe_failure
 from .frame_protocol import Reply, Task
-from .protocol import MAX_FIELD_CHARACTERS, decode, encode, shorten
+from .protocol import decode, encode, shorten
 from .shared_memory import SharedBuffer, TooLargeError
 
 REPEAT_SECONDS = 1
@@ -62,19 +62,16 @@ class FrameExecutor(Executor[LiveModel]):
         try:
             reply = self._perform(slot, task, session, stream)
         except InvalidRequestError as error:
-            field = None if error.field is None else shorten(error.field, MAX_FIELD_CHARACTERS)
-            message = shorten(error.message)
-            reply = Reply("error", error="bad_request", message=message, field=field)
-        except MemoryError:
+            reply = failed(error)
+        except MemoryError as error:
             log.exception("model ran out of memory")
-            reply = Reply("error", error="out_of_memory", message="the model ran out of memory")
+            reply = failed(error)
         except BadPictureError as error:
             log_fault(stream)
             reply = Reply("error", error="model_error", message=shorten(error))
         except BaseException as error:
             log_fault(stream)
-            message = shorten(f"the model failed with {type(error).__name__}")
-            reply = Reply("error", error="model_error", message=message)
+            reply = failed(error)
         reply = reply._replace(events=tuple(session.events), data=tuple(session.data))
         session.events.clear()
         session.data.clear()
@@ -105,6 +102,10 @@ class FrameExecutor(Executor[LiveModel]):
         except BaseException:
             state.close()
             raise
+
+
+def failed(error: BaseException) -> Reply:
+    return Reply("error", **describe_failure(error)._asdict())
 
 
 def read_picture(body: SharedBuffer, task: Task) -> Picture:

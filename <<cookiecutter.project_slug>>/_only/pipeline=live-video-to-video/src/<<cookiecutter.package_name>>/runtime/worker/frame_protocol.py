@@ -5,8 +5,7 @@ Pictures lie in the slot's two shared buffers as packed RGB rows, 3 bytes a pixe
 
 from typing import Literal, NamedTuple
 
-# Of the types of errors, those that a model can cause and survive.
-type ModelErrorType = Literal["bad_request", "model_error", "out_of_memory"]
+from .protocol import ModelErrorType
 
 
 class Task(NamedTuple):
