@@ -57,10 +57,13 @@ class JobError(Exception):
         self.field = field
         self.status = status or STATUS.get(type, 500)
 
+    def details(self) -> dict[str, str | None]:
+        """What answers, events and the log say of it."""
+        return {"type": self.type, "field": self.field, "message": self.message}
+
     def json(self) -> bytes:
         """The error on one line, as every caller gets it."""
-        error = {"type": self.type, "field": self.field, "message": self.message}
-        return json.dumps({"error": error}).encode()
+        return json.dumps({"error": self.details()}).encode()
 
     def headers(self) -> dict[str, str]:
         """What the status asks for."""

@@ -31,8 +31,7 @@ class Events(MessageOutbox):
         self._emit("params_updated", params=params)
 
     def emit_error(self, error: JobError) -> None:
-        fault = {"type": error.type, "field": error.field, "message": error.message}
-        self._emit("error", error=fault)
+        self._emit("error", error=error.details())
 
     def emit_recovered(self, recovery: Recovery) -> None:
         self._emit("recovered", **recovery._asdict())

@@ -33,7 +33,6 @@ class FaultReporter:
             self.report_always(error)
 
     def report_always(self, error: JobError) -> None:
-        fault = {"type": error.type, "field": error.field, "message": error.message}
         # The session is named because notices come from threads without its log context.
-        log.warning("session fault", session_id=self._session_id, **fault)
+        log.warning("session fault", session_id=self._session_id, **error.details())
         self._events.emit_error(error)
