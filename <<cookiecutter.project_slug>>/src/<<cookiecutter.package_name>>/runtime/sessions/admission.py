@@ -1,12 +1,16 @@
 """Which sessions are open: admission by capacity, and the end of all of them."""
 
 import asyncio
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from ..errors import JobError
 from ..metrics import Metrics
 from .metrics import SessionMetrics
+
+# Names of sessions and requests that are fit for logs and headers.
+IDENTIFIER = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 # The ids of the open sessions, and how many have ended that the orchestrator still counts.
 type OnChange = Callable[[frozenset[str], int], None]

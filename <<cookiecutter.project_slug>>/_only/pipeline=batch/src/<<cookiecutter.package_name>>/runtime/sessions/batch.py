@@ -1,7 +1,6 @@
 """What one batch session does: receive the request, run the model on it, send the answer."""
 
 import asyncio
-import re
 import time
 import uuid
 from contextlib import suppress
@@ -23,11 +22,11 @@ from ..worker.job_settings import JobSettings
 from ..worker.job_slot import JobSlot
 from ..worker.supervisor import Supervisor
 from . import sse
+from .admission import IDENTIFIER
 from .batch_admission import BatchAdmission, JobSession
 
 # An answer is sent in pieces of at most this many bytes.
 PIECE_BYTES = 262_144
-IDENTIFIER = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 log = structlog.get_logger()
 

@@ -1,16 +1,14 @@
 """Reads a request about a stream: which stream it is about, and its JSON body."""
 
-import re
-
 from pydantic import BaseModel
 from starlette.requests import Request
 
 from ..errors import JobError
 from ..http.body import read_body
 from ..interface import InvalidRequestError, validate
+from ..sessions.admission import IDENTIFIER
 
 MAX_REQUEST_BYTES = 1_048_576
-IDENTIFIER = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 # Proxies set the first one themselves, and pass on whatever callers say in the second.
 STREAM_HEADERS = ("Livepeer-Session-Id", "X-Stream-Id")
 HEADERS = {
