@@ -11,14 +11,17 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from aiohttp import web
 
 from callback import run_callback
 from emulator.container import DEADLINE_SECONDS, PACKAGE, Container, StartContainer, eventually
+from emulator.listener import Listener
 from emulator.trickle import TrickleServer, run_trickle_server
 from harness import run_server, with_constants
 from hostile import run_hostile_server
-from my_model.runtime.livepeer import publisher
+from my_model.runtime.livepeer import publisher, subscriber
 from my_model.runtime.livepeer.publisher import Publisher
+from my_model.runtime.livepeer.subscriber import Subscriber
 from my_model.runtime.livepeer.trickle import new_client
 from my_model.runtime.sessions import live, outbox
 from streaming import Caller, Clip, bunny, frames, joined, sound, times
@@ -33,6 +36,7 @@ ALIVE = b'{"keep":"alive"}'
 # nothing begins for 5 minutes (byoc/trickle.go, trickle/trickle_server.go).
 MOST_SECONDS_BETWEEN_HEARTBEATS = 10
 IDLE_SECONDS, SWEPT_SECONDS = 300, 1.5
+INPUT_SWEPT_SECONDS = 5
 PACKET_BYTES, PICTURES_PID = 188, 256
 GONE = b"HTTP/1.1 470 Gone\r\nLp-Trickle-Latest: 5\r\nContent-Length: 0\r\n\r\n"
 
@@ -41,8 +45,8 @@ LIVELY = f"""
 import runpy
 import {PACKAGE}.runtime.sessions.live, {PACKAGE}.runtime.livepeer.subscriber
 import {PACKAGE}.runtime.sessions.outbox
-{PACKAGE}.runtime.livepeer.subscriber.SILENT_SECONDS = 0.25
-{PACKAGE}.runtime.sessions.live_input.KEEP_ALIVE_SECONDS = 0.5
+{PACKAGE}.runtime.livepeer.subscriber.SILENT_SECONDS = 1
+{PACKAGE}.runtime.sessions.live_input.KEEP_ALIVE_SECONDS = 2
 {PACKAGE}.runtime.sessions.outbox.KEEP_ALIVE_SECONDS = 0.5
 {PACKAGE}.runtime.sessions.outbox.SEGMENT_SECONDS = 0.25
 {PACKAGE}.runtime.sessions.live.HEARTBEAT_SECONDS = 1
@@ -171,7 +175,7 @@ def test_idle_channels_are_kept(start_server: StartContainer) -> None:
 def swept(start_server: StartContainer) -> Iterator[Caller]:
     """Of a session whose channels the container has made, at a server that sweeps them."""
     with (
-        run_trickle_server(idle_seconds=2 * SWEPT_SECONDS, sweep_seconds=0.1) as trickle,
+        run_trickle_server(idle_seconds=INPUT_SWEPT_SECONDS, sweep_seconds=0.1) as trickle,
         run_callback(trickle) as orchestrator,
         start_server(arguments=["-c", LIVELY], **PATIENT) as server,
         Caller(server, trickle, "swept") as caller,
@@ -204,7 +208,7 @@ def test_channels_that_were_used_are_kept_without_a_number_of_theirs(swept: Call
     send(swept)
     swept.control(b'{"a": 1}')
     eventually(lambda: swept.events("params_updated"), "params_updated")
-    ending = time.monotonic() + 5 * SWEPT_SECONDS
+    ending = time.monotonic() + 1.5 * INPUT_SWEPT_SECONDS
     eventually(lambda: time.monotonic() > ending, "the sweeper has passed")
     swept.control(b'{"b": 2}')
     eventually(lambda: len(swept.events("params_updated")) == 2, "params_updated")
@@ -214,7 +218,7 @@ def test_channels_that_were_used_are_kept_without_a_number_of_theirs(swept: Call
 
 
 def test_input_that_has_not_begun_is_kept(swept: Caller) -> None:
-    ending = time.monotonic() + 5 * SWEPT_SECONDS
+    ending = time.monotonic() + 1.5 * INPUT_SWEPT_SECONDS
     eventually(lambda: time.monotonic() > ending, "the sweeper has passed")
     swept.catch_up()
     send(swept)
@@ -238,6 +242,44 @@ def only_sound(data: bytes) -> bytes:
     """Without the packets of the pictures."""
     packets = [data[at : at + PACKET_BYTES] for at in range(0, len(data), PACKET_BYTES)]
     return b"".join(one for one in packets if int.from_bytes(one[1:3]) & 0x1FFF != PICTURES_PID)
+
+
+@pytest.mark.parametrize(("latest", "ended"), [(3, ["2"]), (4, [])])
+def test_keeping_a_channel_ends_no_segment_that_has_begun(
+    monkeypatch: pytest.MonkeyPatch, latest: int, ended: list[str]
+) -> None:
+    """The writer may begin while the reader of segment 3 decides that nobody writes."""
+    monkeypatch.setattr(subscriber, "SILENT_SECONDS", 0.1)
+    asked: list[str] = []
+    posted: list[str] = []
+
+    async def read(request: web.Request) -> web.Response:
+        asked.append(request.match_info["index"])
+        if asked == ["3"]:
+            await asyncio.Event().wait()
+        return web.Response(status=404)
+
+    async def write(request: web.Request) -> web.Response:
+        posted.append(request.match_info["index"])
+        return web.Response()
+
+    async def tell_next(_: web.Request) -> web.Response:
+        return web.Response(headers={"Lp-Trickle-Latest": str(latest)})
+
+    async def wait() -> None:
+        app = web.Application()
+        app.add_routes(
+            [web.get("/next", tell_next), web.get("/{index}", read), web.post("/{index}", write)]
+        )
+        listener = Listener(app)
+        port = await listener.open("127.0.0.1", 0, None)
+        async with new_client(tls=False) as http:
+            ours = Subscriber(http, f"http://127.0.0.1:{port}", keep_alive_seconds=0)
+            assert (await ours.request(3)).status == 404
+        await listener.close()
+
+    asyncio.run(asyncio.wait_for(wait(), DEADLINE_SECONDS))
+    assert (asked, posted) == (["3", "3"], ended)
 
 
 def test_full_outbox_drops_oldest_and_counts() -> None:

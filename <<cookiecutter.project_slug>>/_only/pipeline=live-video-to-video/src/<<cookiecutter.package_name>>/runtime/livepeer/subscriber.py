@@ -72,7 +72,7 @@ class Subscriber:
                 response.close()
             except aiohttp.SocketTimeoutError:
                 # No writer has sent anything, which is no failure.
-                await self._keep_alive()
+                await self._keep_alive(index)
                 continue
             except FAILURES:
                 pass
@@ -96,8 +96,8 @@ class Subscriber:
                 await asyncio.sleep(RETRY_SECONDS)
             index = latest
 
-    async def _keep_alive(self) -> None:
-        """Keep a silent channel alive: end its last segment once more.
+    async def _keep_alive(self, index: int) -> None:
+        """Keep a channel alive that waits for segment `index`: end its last segment once more.
 
         A new segment would take the number that the writer uses next, and the server would ignore
         what the writer sends there. A channel without a segment gets number 0: a writer that asks
@@ -110,6 +110,8 @@ class Subscriber:
             async with asyncio.timeout(ASK_SECONDS):
                 async with self._http.get(f"{self._url}/next") as response:
                     latest = int(response.headers["Lp-Trickle-Latest"])
+                if latest != max(index, 0):
+                    return  # The last segment has just begun: its writer would lose the rest.
                 async with self._http.post(f"{self._url}/{max(latest - 1, 0)}"):
                     self._kept_alive_at = time.monotonic()
 
