@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -149,6 +149,23 @@ def lacks_weights(image: str) -> bool:
     return subprocess.run(command, timeout=DEADLINE_SECONDS, check=False).returncode == 0
 
 
+@contextmanager
+def held_interrupts() -> Iterator[None]:
+    """Ctrl-C waits for the block's end, because a process that is just starting would be lost."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python raises KeyboardInterrupt on the main thread alone.
+        return
+    pressed = threading.Event()
+    usual = signal.signal(signal.SIGINT, lambda *_: pressed.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+        if pressed.is_set():
+            signal.raise_signal(signal.SIGINT)
+
+
+@held_interrupts()
 def kill(process: subprocess.Popen[bytes], name: str) -> None:
     if name:
         command = ["docker", "rm", "--force", name]
@@ -193,45 +210,38 @@ def run_container(
         command += [f"--env={setting}" for setting in settings]
         command.append(image)
     log_file = folder / "container.log"
-    process = spawn(log_file, command, **settings)
-    try:
+    with ExitStack() as ending:
+        with held_interrupts():
+            process = spawn(log_file, command, **settings)
+            ending.callback(kill, process, name)
         container = Container(process, log_file, name)
-    except BaseException:
-        kill(process, name)
-        raise
-    try:
-        if ready:
-            container.wait_ready()
-        yield container
-    finally:
-        kill(process, name)
-        container.close()
+        try:
+            if ready:
+                container.wait_ready()
+            yield container
+        finally:
+            ending.close()
+            container.close()
 
 
 @contextmanager
 def health_polls(container: Container) -> Iterator[list[float]]:
     """Poll `/health` without a pause: all must be ok within POLL_SECONDS. Yields their seconds."""
     seconds: list[float] = []
-    failures: list[str] = []
     done = threading.Event()
 
     def poll() -> None:
         while not done.is_set():
             started = time.perf_counter()
-            try:
-                answer = container.ops.get("/health", timeout=POLL_SECONDS)
-                if answer.json() != {"status": "ok"}:
-                    failures.append(answer.text)
-            except httpx.HTTPError as error:
-                failures.append(repr(error))
+            answer = container.ops.get("/health", timeout=POLL_SECONDS)
+            assert answer.json() == {"status": "ok"}, answer.text
             seconds.append(time.perf_counter() - started)
             done.wait(0.005)
 
-    thread = threading.Thread(target=poll)
-    thread.start()
-    try:
-        yield seconds
-    finally:
-        done.set()
-        thread.join()
-    assert not failures, failures
+    with ThreadPoolExecutor(1) as thread:
+        polling = thread.submit(poll)
+        try:
+            yield seconds
+        finally:
+            done.set()
+        polling.result()

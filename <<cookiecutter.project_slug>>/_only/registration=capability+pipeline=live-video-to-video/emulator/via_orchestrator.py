@@ -14,8 +14,7 @@ from .job_header import add_options as add_options
 from .job_header import job_header
 
 WHO = "the orchestrator"
-JOB_SECONDS = 10
-KEEP_ALIVE_SECONDS = 10
+JOB_SECONDS, KEEP_ALIVE_SECONDS = 10, 10
 PARAMETERS = ("enable_video_ingress", "enable_video_egress", "enable_data_output")
 CHANNELS = ("publish_url", "subscribe_url", "control_url", "events_url", "data_url")
 
@@ -50,7 +49,6 @@ async def keep_alive(http: ClientSession, url: str) -> None:
     """Send keep-alives until the channel is gone, because streams end without (byoc/trickle.go)."""
     with suppress(CallError):
         for number in itertools.count():
-            alive = {"keep": "alive"}
-            async with asking(http, WHO, f"{url}/{number}", json=alive):
+            async with asking(http, WHO, f"{url}/{number}", json={"keep": "alive"}):
                 pass
             await asyncio.sleep(KEEP_ALIVE_SECONDS)
