@@ -17,7 +17,7 @@ from av.container import InputContainer, OutputContainer
 from av.video.frame import PictureType
 
 from emulator.container import DEADLINE_SECONDS, Container, eventually
-from emulator.trickle import Channel, TrickleServer
+from emulator.trickle import ALL_SEGMENTS, Channel, TrickleServer
 from harness import DATA
 
 BUNNY = DATA / "bigbuckbunny.mp4"
@@ -171,6 +171,8 @@ class Caller:
         self._position = itertools.count()
         for key in ("publish_url", "events_url", "data_url"):
             self._received[key] = []
+            # This reader may be slow, and must miss nothing.
+            trickle.channels[self.channel(key)].kept = ALL_SEGMENTS
             self._pool.submit(collect, self.urls[key], self._received[key])
 
     def channel(self, key: str) -> str:
