@@ -22,7 +22,7 @@ from registrations import (
 )
 
 # That of `run_registering`, and how much longer it may take.
-INTERVAL_SECONDS, MARGIN_SECONDS = 1, 4
+INTERVAL_SECONDS, MARGIN_SECONDS = 1, 1
 NOWHERE = "http://127.0.0.1:9"
 DROPPED = "removing capability"
 

@@ -23,7 +23,7 @@ from registrations import (
 
 LARGE = bytes(2_000_000)  # more than any answer may be
 # That of `run_registering`, and how much longer it may take.
-INTERVAL_SECONDS, MARGIN_SECONDS = 1, 4
+INTERVAL_SECONDS, MARGIN_SECONDS = 1, 1
 
 
 @pytest.fixture(scope="module")
